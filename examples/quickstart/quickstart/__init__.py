@@ -1,0 +1,1 @@
+"""Flower quickstart whose server resists poisoned clients."""

@@ -1,0 +1,18 @@
+"""Make any Flower federated-learning server resist poisoned clients."""
+
+from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.scores import consistency_scores, similarity_matrix
+from flwr_vdcs.scoring import PaperScoring, Scoring
+from flwr_vdcs.strategy import VirtualConsistencyStrategy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Decision",
+    "PaperScoring",
+    "RoundReport",
+    "Scoring",
+    "VirtualConsistencyStrategy",
+    "consistency_scores",
+    "similarity_matrix",
+]

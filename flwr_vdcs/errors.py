@@ -1,0 +1,143 @@
+"""Errors a user can act on: what was given, what is allowed, what to do."""
+
+from collections.abc import Collection, Iterable
+
+MAX_QUOTED = 60
+MAX_LISTED = 3
+
+
+def quoted(value: object) -> str:
+    """Quote what a client sent, shortened and on one line."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"a {type(value).__name__} too long to print"
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
+
+
+def listed(names: Collection[str]) -> str:
+    """List the first few of some names, and how many more there are."""
+    first = ", ".join(quoted(name) for name in sorted(names)[:MAX_LISTED])
+    more = len(names) - MAX_LISTED
+    return f"{first} and {more} more" if more > 0 else first
+
+
+class VirtualConsistencyError(Exception):
+    """Base class of every error this package raises."""
+
+
+class UnsupportedStrategyError(VirtualConsistencyError, TypeError):
+    """The object to wrap is not a Flower strategy this package can protect."""
+
+
+class NumMaliciousError(VirtualConsistencyError, ValueError):
+    """``num_malicious`` is neither a count nor a fraction below one half."""
+
+    def __init__(self, num_malicious: object) -> None:
+        self.num_malicious = num_malicious
+        super().__init__(
+            f"num_malicious={num_malicious!r} is not possible: give an int >= 0 "
+            "(clients per round), or a float in [0, 0.5) (fraction of the admitted updates). "
+            "Half or more malicious clients cannot be told from the honest ones."
+        )
+
+
+class InvalidArgumentError(VirtualConsistencyError, ValueError):
+    """An argument of the constructor is outside what is allowed."""
+
+    def __init__(self, name: str, given: object, allowed: str) -> None:
+        self.name = name
+        self.given = given
+        super().__init__(f"{name}={given!r} is not possible: give {allowed}.")
+
+
+class UnknownScoringError(InvalidArgumentError):
+    """``scoring`` names no scoring and is no scoring itself."""
+
+    def __init__(self, scoring: object, known: Iterable[str]) -> None:
+        names = ", ".join(repr(name) for name in known)
+        super().__init__(
+            "scoring",
+            scoring,
+            f"one of {names}, or an object with `name`, `features` and `scores`",
+        )
+
+
+class DeviceUnavailableError(VirtualConsistencyError, ValueError):
+    """The device asked for is not on this machine, or PyTorch does not see it."""
+
+    def __init__(self, device: object, available: Iterable[str]) -> None:
+        self.device = device
+        self.available = tuple(available)
+        super().__init__(
+            f"device={device!r} is not available here; available: "
+            f"{', '.join(self.available)}. Give one of these, or 'auto'."
+        )
+
+
+class HeadNotFoundError(VirtualConsistencyError, ValueError):
+    """The final classification layer is not where the features end."""
+
+    def __init__(self, head: str | None, problem: str, layers: Collection[str]) -> None:
+        self.head = head
+        self.layers = tuple(layers)
+        super().__init__(
+            f"head={head!r}: {problem}. Give `head` the name of the model's final "
+            f"classification layer; its layers are: {', '.join(self.layers) or 'none'}."
+        )
+
+
+class InputShapeError(VirtualConsistencyError, ValueError):
+    """The model refuses virtual samples of the given input shape."""
+
+    def __init__(self, input_shape: tuple[int, ...], problem: str) -> None:
+        self.input_shape = input_shape
+        super().__init__(
+            f"the model refuses inputs of input_shape={input_shape}: {problem}. Give "
+            "the shape of one input without the batch axis, and `virtual_samples` if the "
+            "model does not take real numbers (token ids, for example)."
+        )
+
+
+class ArraysMismatchError(VirtualConsistencyError, ValueError):
+    """The arrays that the server sends out do not fit the model."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"the global arrays do not fit `model`: {problem}. Send the model's "
+            "state_dict (or its parameters alone, in order), and give "
+            "VirtualConsistencyStrategy the same architecture."
+        )
+
+
+class RoundOrderError(VirtualConsistencyError, RuntimeError):
+    """A round's answers came before the round was configured."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "updates can only be judged against the model they started from: call "
+            "configure_train (or configure_fit) before aggregating a round."
+        )
+
+
+class SecureAggregationError(VirtualConsistencyError, RuntimeError):
+    """Secure aggregation hides the single updates, so none can be judged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "all clients of this round share one parameters object, as secure "
+            "aggregation (SecAgg+) does: single updates are hidden, so poisoned ones "
+            "cannot be found. Drop secure aggregation, or set num_malicious=0 to go on "
+            "without protection."
+        )
+
+
+class AuditLogError(VirtualConsistencyError, OSError):
+    """The audit log cannot be written."""
+
+    def __init__(self, path: object, problem: object) -> None:
+        self.path = path
+        super().__init__(
+            f"audit_log={str(path)!r} cannot be written: {problem}. Give a path in an "
+            "existing folder that this process may write to."
+        )

@@ -1,0 +1,203 @@
+"""Parameters to features: what the model sees in the virtual samples."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from flwr_vdcs.arrays import State
+from flwr_vdcs.errors import HeadNotFoundError, InputShapeError
+
+LoadParameter = Callable[[str, Tensor], None]
+"""Write the parameter of that name into the tensor given."""
+
+HALF = (torch.float16, torch.bfloat16)
+
+MAX_PROBLEM = 200
+
+
+class Probe:
+    """A private copy of the model, run without its final classification layer.
+
+    The features are the input of that layer, the head, in the model's real forward
+    pass, flattened per sample (Eqs. 15 and 16). The copy runs in evaluation mode,
+    so dropout is off, except that normalisation layers use the statistics of the
+    virtual samples instead of their running ones. The model itself is not touched.
+
+    Parameters
+    ----------
+    model
+        Architecture; at most half precision is widened to float32.
+    samples
+        At least one input, to find the head with.
+    head
+        Name of the head, or None to take the last layer with parameters that starts
+        during a forward pass.
+    device
+        Where the copy lives and runs.
+
+    Raises
+    ------
+    InputShapeError
+        If the model refuses the samples.
+    HeadNotFoundError
+        If there is no such layer, or it does not run on one row per sample.
+    """
+
+    def __init__(
+        self, model: nn.Module, samples: Tensor, head: str | None, device: torch.device
+    ) -> None:
+        self.device = device
+        self._model = _private_copy(model).to(device)
+        self._dtype = _floating_dtype(self._model)
+        self.head = _find_head(self._model, self._prepare(samples), head)
+        self._captured: list[Tensor] = []
+        _capture_input(self._model.get_submodule(self.head), self._captured)
+        body = _parameters_outside(self._model, self.head)
+        self._parameters = [(name, p, _staging(p)) for name, p in body]
+        self.num_features = self._checked_width(samples)
+
+    def start_round(self, samples: Tensor, seed: int, buffers: State) -> None:
+        """Take over a round's virtual samples and the global model's buffers."""
+        self._samples = self._prepare(samples)
+        self._seed = seed
+        for name, buffer in self._model.named_buffers():
+            if name in buffers:
+                buffer.copy_(buffers[name])
+
+    @torch.no_grad()
+    def features(self, load: LoadParameter) -> Float[Tensor, "samples features"]:
+        """Run the model with other parameters and give its features, on the CPU.
+
+        Parameters
+        ----------
+        load
+            Called as ``load(name, out)`` for each parameter outside the head.
+        """
+        for name, parameter, staging in self._parameters:
+            load(name, staging)
+            if staging is not parameter:
+                parameter.copy_(staging)
+        return self._run(self._samples, self._seed)
+
+    def _checked_width(self, samples: Tensor) -> int:
+        features = self._run(self._prepare(samples), seed=0)
+        if features.shape[0] != len(samples):
+            found = f"its input has {features.shape[0]} rows for {len(samples)} samples"
+            raise HeadNotFoundError(self.head, found, self._layers())
+        return features.shape[1]
+
+    def _layers(self) -> list[str]:
+        return [name for name, module in self._model.named_modules() if name]
+
+    def _prepare(self, samples: Tensor) -> Tensor:
+        dtype = self._dtype if samples.is_floating_point() else samples.dtype
+        return samples.to(self.device, dtype)
+
+    @torch.no_grad()
+    def _run(self, samples: Tensor, seed: int) -> Float[Tensor, "samples features"]:
+        """Layers that draw random numbers all the same draw them alike every time."""
+        self._captured.clear()
+        cuda = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(seed)
+            self._model(samples)
+        rows = [part.flatten(1) for part in self._captured]
+        return torch.cat(rows, dim=1).to("cpu", copy=True)
+
+
+def _private_copy(model: nn.Module) -> nn.Module:
+    private = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+    if any(p.dtype in HALF for p in private.parameters()):
+        private = private.float()
+    for module in private.modules():
+        if isinstance(module, _NormBase):
+            _normalise_by_samples(module)
+    return private
+
+
+def _normalise_by_samples(layer: _NormBase) -> None:
+    """Without running statistics a layer falls back to those of its input."""
+    layer.track_running_stats = False
+    layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+
+
+def _floating_dtype(model: nn.Module) -> torch.dtype:
+    dtypes = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    return dtypes[0] if dtypes else torch.get_default_dtype()
+
+
+def _staging(parameter: Tensor) -> Tensor:
+    """Parameters of an accelerator are put together on the CPU first."""
+    if parameter.device.type == "cpu":
+        return parameter
+    return torch.empty_like(parameter, device="cpu")
+
+
+def _parameters_outside(model: nn.Module, head: str) -> list[tuple[str, Tensor]]:
+    """Leave out the head's own, but not those it shares with another layer."""
+    named = model.named_parameters(remove_duplicate=False)
+    return [(name, p) for name, p in named if not name.startswith(f"{head}.")]
+
+
+def _find_head(model: nn.Module, samples: Tensor, head: str | None) -> str:
+    """Name the last layer with parameters that starts, or check the one given."""
+    layers = [name for name, module in model.named_modules() if _is_layer(name, module)]
+    started = _modules_in_order(model, samples)
+    if head is None:
+        candidates = [name for name in started if name in layers]
+        if not candidates:
+            raise HeadNotFoundError(head, "no layer with parameters runs", layers)
+        return candidates[-1]
+    if head not in started:
+        known = head in dict(model.named_modules())
+        problem = "it does not run" if known else "there is no such layer"
+        raise HeadNotFoundError(head, problem, layers)
+    return head
+
+
+def _is_layer(name: str, module: nn.Module) -> bool:
+    """Count parametrised layers too, which keep their parameters one level down."""
+    holds_parameters = next(module.parameters(recurse=False), None) is not None
+    is_parametrisation = "parametrizations" in name.split(".")
+    return not is_parametrisation and (
+        holds_parameters or hasattr(module, "parametrizations")
+    )
+
+
+def _modules_in_order(model: nn.Module, samples: Tensor) -> list[str]:
+    """Run the model once and list its inner modules as they start."""
+    started: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(_appending(name, started))
+        for name, module in model.named_modules()
+        if name
+    ]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(samples)
+    except Exception as error:  # whatever the user's model raises
+        problem = f"{type(error).__name__}: {error}"[:MAX_PROBLEM]
+        raise InputShapeError(tuple(samples.shape[1:]), problem) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return started
+
+
+def _appending(name: str, started: list[str]) -> Callable[[nn.Module, Any], None]:
+    return lambda _module, _inputs: started.append(name)
+
+
+def _capture_input(head: nn.Module, captured: list[Tensor]) -> None:
+    """Keep what the head is given, every time that it is called."""
+
+    def keep(_module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = (value for value in (*args, *kwargs.values()))
+        captured.append(next(v for v in inputs if isinstance(v, Tensor)))
+
+    head.register_forward_pre_hook(keep, with_kwargs=True)

@@ -1,0 +1,80 @@
+"""Round reports to whoever wants to know: the list, Flower's log, the audit log."""
+
+import logging
+import os
+
+from flwr_vdcs.audit import AuditLog
+from flwr_vdcs.report import RoundReport
+
+logger = logging.getLogger("flwr")
+"""Flower's own logger, so that a round's lines stand together."""
+
+
+class Journal:
+    """Keep every report, log it, and append it to the audit log if there is one."""
+
+    def __init__(self, audit_log: str | os.PathLike[str] | None) -> None:
+        self.reports: list[RoundReport] = []
+        self.evaluation_reports: list[RoundReport] = []
+        self._told_of_blindness = False
+        self.audit_log = None if audit_log is None else AuditLog(audit_log)
+
+    def note_training(self, report: RoundReport) -> None:
+        """Note a training round."""
+        self.reports.append(report)
+        logger.info(
+            "\t├──> Virtual consistency: kept %d, dropped %d, quarantined %d (%.2fs)",
+            report.num_kept,
+            report.num_dropped,
+            report.num_quarantined,
+            report.seconds,
+        )
+        if report.skipped:
+            logger.warning(
+                "Round %d is skipped and the model kept: %d updates are too few to "
+                "drop %d of them. Sample more clients or lower `num_malicious`.",
+                report.server_round,
+                report.num_dropped,
+                report.num_malicious,
+            )
+        self._publish(report)
+
+    def note_blindness(self) -> None:
+        """Say once that secure aggregation leaves nothing to look at."""
+        if not self._told_of_blindness:
+            self._told_of_blindness = True
+            logger.warning(
+                "Secure aggregation hides the single updates: no client is scored, and "
+                "poisoned ones cannot be found."
+            )
+
+    def note_evaluation(self, report: RoundReport) -> None:
+        """Note an evaluation round, if there is anything to note."""
+        if report.num_quarantined:
+            self.evaluation_reports.append(report)
+            self._publish(report)
+
+    def _publish(self, report: RoundReport) -> None:
+        for decision in report.decisions:
+            if decision.verdict == "quarantined":
+                logger.warning(
+                    "Client %s is quarantined in round %d (%s): %s",
+                    decision.client_id,
+                    report.server_round,
+                    report.phase,
+                    decision.reason,
+                )
+        if self.audit_log is not None:
+            self._append(self.audit_log, report)
+
+    @staticmethod
+    def _append(audit_log: AuditLog, report: RoundReport) -> None:
+        try:
+            audit_log.append(report)
+        except OSError as error:
+            logger.warning(
+                "Round %d is missing from the audit log %s: %s",
+                report.server_round,
+                audit_log.path,
+                error,
+            )

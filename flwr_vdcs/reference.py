@@ -1,0 +1,94 @@
+"""Global arrays to reference: the state that a round's updates start from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from flwr_vdcs.arrays import State, UndecodableArrayError, decode, reading_only
+from flwr_vdcs.errors import ArraysMismatchError, listed
+
+EncodedArrays = Mapping[str, bytes]
+"""NumPy's file format by key; arrays without names are keyed by their position."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The global state at the start of a round, under the model's own names.
+
+    Attributes
+    ----------
+    keys
+        The keys that the arrays travel under, in their order.
+    names
+        The model's name of each of them.
+    state
+        The arrays by name, viewed without copying.
+    model_dtypes
+        The model's own dtype of each; an aggregate may have another one.
+    """
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    state: State
+    model_dtypes: Mapping[str, torch.dtype]
+
+
+def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
+    """Match the arrays that the server sends out with the model.
+
+    Arrays may be the model's ``state_dict`` under its own names, or without names
+    in its order; in both cases the parameters alone will do.
+
+    Raises
+    ------
+    ArraysMismatchError
+        If they are not arrays of this model.
+    """
+    keys = tuple(arrays)
+    own = model.state_dict()
+    names = _names_by_position(keys, model) if _are_positions(keys) else keys
+    _check_names(names, own, model)
+    with reading_only():
+        state = {n: _decoded(n, arrays[k]) for n, k in zip(names, keys, strict=True)}
+    for name, tensor in state.items():
+        if tensor.shape != own[name].shape:
+            raise ArraysMismatchError(
+                f"{name} has shape {tuple(own[name].shape)} in the model, "
+                f"{tuple(tensor.shape)} in the arrays"
+            )
+    return Reference(keys, names, state, {name: own[name].dtype for name in names})
+
+
+def _are_positions(keys: tuple[str, ...]) -> bool:
+    return keys == tuple(str(place) for place in range(len(keys)))
+
+
+def _names_by_position(keys: tuple[str, ...], model: nn.Module) -> tuple[str, ...]:
+    candidates = (tuple(model.state_dict()), tuple(dict(model.named_parameters())))
+    for names in candidates:
+        if len(names) == len(keys):
+            return names
+    raise ArraysMismatchError(
+        f"the model has {len(candidates[0])} arrays in its state_dict, "
+        f"{len(candidates[1])} of them parameters, the server sends {len(keys)}"
+    )
+
+
+def _check_names(
+    names: tuple[str, ...], own: Mapping[str, Tensor], model: nn.Module
+) -> None:
+    unknown = set(names) - set(own)
+    absent = set(dict(model.named_parameters())) - set(names)
+    if unknown:
+        raise ArraysMismatchError(f"the model has no {listed(unknown)}")
+    if absent:
+        raise ArraysMismatchError(f"the arrays lack {listed(absent)}")
+
+
+def _decoded(name: str, data: bytes) -> Tensor:
+    try:
+        return decode(data)
+    except UndecodableArrayError as error:
+        raise ArraysMismatchError(f"{name}: {error}") from error

@@ -1,0 +1,102 @@
+"""What a round decided, and why: client ids, verdicts, scores and reasons only."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["kept", "dropped", "quarantined", "banned"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one client's update.
+
+    Attributes
+    ----------
+    client_id : str
+        Flower's node id (Message API) or the client proxy's id (legacy).
+    verdict : str
+        ``"kept"``, ``"dropped"`` (scored too low, or the round was skipped),
+        ``"quarantined"`` (not fit to be scored) or ``"banned"``.
+    score : float or None
+        The client's score; None where it was not scored.
+    reason : str
+        Why it was not kept; empty if it was.
+    """
+
+    client_id: str
+    verdict: Verdict
+    score: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """One round's decisions, in the order in which the replies came.
+
+    Attributes
+    ----------
+    server_round : int
+        The round, starting from 1.
+    decisions : tuple of Decision
+        One for each reply with content.
+    num_malicious : int
+        M, the number of updates to drop in this round.
+    scoring : str
+        Name of the scoring.
+    device : str
+        Where the features were computed.
+    seed : int
+        Seed of the virtual samples.
+    seconds : float
+        Wall-clock time of the whole examination.
+    skipped : bool
+        Whether the round was skipped and the global model kept.
+    phase : str
+        ``"train"`` or ``"evaluate"``.
+    """
+
+    server_round: int
+    decisions: tuple[Decision, ...]
+    num_malicious: int
+    scoring: str
+    device: str
+    seed: int | None
+    seconds: float
+    skipped: bool = False
+    phase: Literal["train", "evaluate"] = "train"
+
+    @property
+    def num_kept(self) -> int:
+        """Number of updates handed to the wrapped strategy."""
+        return self._count("kept")
+
+    @property
+    def num_dropped(self) -> int:
+        """Number of admitted updates left out."""
+        return self._count("dropped")
+
+    @property
+    def num_quarantined(self) -> int:
+        """Number of replies not fit to be scored."""
+        return self._count("quarantined")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there were updates, and none of them was kept."""
+        return bool(self.decisions) and not self.num_kept
+
+    def counts(self) -> dict[str, int]:
+        """Give the metrics that every round returns to Flower."""
+        return {
+            "vdcs-num-kept": self.num_kept,
+            "vdcs-num-dropped": self.num_dropped,
+            "vdcs-num-quarantined": self.num_quarantined,
+        }
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Give the report as plain values, for JSON."""
+        return asdict(self)
+
+    def _count(self, verdict: Verdict) -> int:
+        return sum(decision.verdict == verdict for decision in self.decisions)

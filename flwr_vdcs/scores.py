@@ -1,0 +1,78 @@
+"""Features to scores: how much each client agrees with the others."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from flwr_vdcs.errors import InvalidArgumentError
+
+TINY = torch.finfo(torch.float64).tiny
+"""A zero vector has no direction: its cosine with anything is 0."""
+
+
+def consistency_scores(
+    features: Float[Tensor, "clients samples features"],
+) -> Float[Tensor, " clients"]:
+    r"""Score each client by its mean cosine similarity to every other client.
+
+    With unit features :math:`u_k^n` of client :math:`k` on virtual sample :math:`n`,
+    Eqs. 17 and 18 of the paper are
+
+    .. math:: \bar s_k = \frac{1}{(K-1)\,N} \sum_n u_k^n \cdot \sum_{j \neq k} u_j^n.
+
+    The sum over all clients is shared, so the cost is linear in their number.
+
+    Parameters
+    ----------
+    features : Tensor
+        One feature vector for each of K clients and N virtual samples, any real
+        dtype. They are compared in float64.
+
+    Returns
+    -------
+    Tensor
+        K scores in ``[-1, 1]``, float64.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are fewer than two clients, so there is nobody to agree with.
+    """
+    num_clients, num_samples, _ = features.shape
+    if num_clients < 2:  # noqa: PLR2004
+        raise InvalidArgumentError(
+            "features", tuple(features.shape), "the features of at least 2 clients"
+        )
+    unit = _unit(features)
+    with_all = torch.einsum("ksd,sd->k", unit, unit.sum(dim=0))
+    with_itself = unit.square().sum(dim=(1, 2))
+    return (with_all - with_itself) / (num_samples * (num_clients - 1))
+
+
+def similarity_matrix(
+    features: Float[Tensor, "clients samples features"],
+) -> Float[Tensor, "clients clients"]:
+    r"""Compare every pair of clients (Eq. 17).
+
+    .. math:: s_{ij} = \frac{1}{N} \sum_n \cos(f_i^n, f_j^n)
+
+    Parameters
+    ----------
+    features : Tensor
+        One feature vector for each of K clients and N virtual samples.
+
+    Returns
+    -------
+    Tensor
+        K x K similarities in ``[-1, 1]``, float64, symmetric. It is quadratic in K
+        and meant for looking at a round; `consistency_scores` does not need it.
+    """
+    unit = _unit(features)
+    return torch.einsum("isd,jsd->ij", unit, unit) / features.shape[1]
+
+
+def _unit(
+    features: Float[Tensor, "clients samples features"],
+) -> Float[Tensor, "clients samples features"]:
+    return normalize(features.double(), dim=-1, eps=TINY)

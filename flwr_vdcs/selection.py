@@ -1,0 +1,91 @@
+"""Scores to selection: how many clients to drop, and which."""
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+
+from flwr_vdcs.errors import NumMaliciousError
+from flwr_vdcs.report import Decision
+from flwr_vdcs.updates import Update
+
+NumMalicious = int | float
+
+MIN_UPDATES = 3
+"""Two updates agree with each other to the same degree: nobody can be singled out."""
+
+ROUNDING = 1e-9
+"""0.29 * 100 is 28.999999999999996 in floating point, and means 29."""
+
+
+def check_num_malicious(num_malicious: object) -> NumMalicious:
+    """Return a valid ``num_malicious`` as a plain number.
+
+    Raises
+    ------
+    NumMaliciousError
+        If it is not an int >= 0 or a float in [0, 0.5).
+    """
+    if isinstance(num_malicious, Integral) and not isinstance(num_malicious, bool):
+        if num_malicious >= 0:
+            return int(num_malicious)
+    elif isinstance(num_malicious, Real) and not isinstance(num_malicious, bool):
+        if 0 <= num_malicious < 0.5:  # noqa: PLR2004
+            return float(num_malicious)
+    raise NumMaliciousError(num_malicious)
+
+
+def count_malicious(num_malicious: NumMalicious, num_updates: int) -> int:
+    """Give M for one round: a fraction is of the admitted updates, rounded down."""
+    if isinstance(num_malicious, int):
+        return num_malicious
+    return math.floor(num_malicious * num_updates + ROUNDING)
+
+
+def can_select(num_updates: int, num_to_drop: int) -> bool:
+    """Tell whether at least two updates would agree after dropping the lowest."""
+    return num_updates >= MIN_UPDATES and num_to_drop < num_updates - 1
+
+
+def lowest(scores: Mapping[int, float | None], num_to_drop: int) -> frozenset[int]:
+    """Find the updates with the lowest scores (Eq. 19); of equals, the earlier."""
+    return frozenset(sorted(scores, key=scores.__getitem__)[:num_to_drop])
+
+
+def decide(
+    updates: Sequence[Update],
+    refused: Mapping[int, str],
+    scores: Mapping[int, float | None],
+    num_malicious: int,
+    *,
+    skipped: bool,
+) -> tuple[Decision, ...]:
+    """Give the decision on each update, in their order.
+
+    Parameters
+    ----------
+    updates
+        The updates of the round.
+    refused
+        Why some of them are quarantined, by their place.
+    scores
+        The scores of the others, by their place.
+    num_malicious
+        M, the number to drop.
+    skipped
+        Whether none is to be aggregated, as there are too few to compare.
+    """
+    low = lowest(scores, num_malicious)
+
+    def decision(place: int, client_id: str) -> Decision:
+        score = scores.get(place)
+        if place in refused:
+            return Decision(client_id, "quarantined", None, refused[place])
+        if skipped:
+            reason = "round skipped: too few updates to compare"
+            return Decision(client_id, "dropped", score, reason)
+        if place in low:
+            reason = f"among the {num_malicious} lowest of {len(scores)} scores"
+            return Decision(client_id, "dropped", score, reason)
+        return Decision(client_id, "kept", score)
+
+    return tuple(decision(place, u.client_id) for place, u in enumerate(updates))

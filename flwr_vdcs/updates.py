@@ -1,0 +1,132 @@
+"""Replies to updates: what a client claims and sends, not yet trusted."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.common import EvaluateRes, FitRes, Parameters
+
+from flwr_vdcs.reference import EncodedArrays
+
+WEIGHT_KEY = "num-examples"
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one client sent, independent of the API it came through.
+
+    Attributes
+    ----------
+    client_id
+        Flower's node id, or the client proxy's id.
+    arrays
+        The encoded arrays; empty for an evaluation.
+    num_examples
+        The weight the client claims, or None where its strategy asks for none.
+    layout
+        Names and lengths of everything that Flower aggregates besides the arrays;
+        clients can only be aggregated together where it is the same.
+    defect
+        Why the reply cannot be read at all; empty if it can.
+    """
+
+    client_id: str
+    arrays: EncodedArrays = field(default_factory=dict, repr=False)
+    num_examples: object = None
+    layout: Hashable = ()
+    defect: str = ""
+
+
+class _DefectiveReplyError(Exception):
+    """A reply without the one record that was asked for."""
+
+
+def update_from_message(reply: Message, weight_key: str | None) -> Update:
+    """Read a reply to a train message."""
+    client_id = str(reply.metadata.src_node_id)
+    try:
+        arrays_key, arrays = _only(reply.content.array_records, "ArrayRecord")
+        metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
+        return Update(
+            client_id,
+            encoded_arrays(arrays),
+            _claimed_weight(metrics, weight_key),
+            (arrays_key, metrics_key, _metric_layout(metrics)),
+        )
+    except _DefectiveReplyError as error:
+        return Update(client_id, defect=str(error))
+
+
+def update_from_evaluation(reply: Message, weight_key: str | None) -> Update:
+    """Read a reply to an evaluate message, which carries metrics only."""
+    client_id = str(reply.metadata.src_node_id)
+    try:
+        metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
+        weight = _claimed_weight(metrics, weight_key)
+    except _DefectiveReplyError as error:
+        return Update(client_id, defect=str(error))
+    return Update(client_id, {}, weight, (metrics_key, _metric_layout(metrics)))
+
+
+def update_from_result(client_id: str, result: FitRes) -> Update:
+    """Read a result of a legacy fit."""
+    if not result.parameters.tensors:
+        return Update(client_id, defect="expected the model's arrays, found none")
+    return Update(
+        client_id,
+        encoded_parameters(result.parameters),
+        result.num_examples,
+        _metric_layout(result.metrics),
+    )
+
+
+def update_from_legacy_evaluation(client_id: str, result: EvaluateRes) -> Update:
+    """Read a result of a legacy evaluation."""
+    return Update(client_id, {}, result.num_examples, _metric_layout(result.metrics))
+
+
+def encoded_arrays(record: ArrayRecord) -> EncodedArrays:
+    """Take the bytes out of an ArrayRecord, without decoding them."""
+    return {key: array.data for key, array in record.items()}
+
+
+def encoded_parameters(parameters: Parameters) -> EncodedArrays:
+    """Take the bytes out of legacy parameters, keyed by position."""
+    return {str(place): data for place, data in enumerate(parameters.tensors)}
+
+
+def _only(records: Mapping[str, Any], kind: str) -> tuple[str, Any]:
+    if len(records) != 1:
+        raise _DefectiveReplyError(f"expected exactly one {kind}, found {len(records)}")
+    return next(iter(records.items()))
+
+
+def _claimed_weight(metrics: MetricRecord, weight_key: str | None) -> object:
+    key = WEIGHT_KEY if weight_key is None else weight_key
+    if key not in metrics and weight_key is not None:
+        raise _DefectiveReplyError(f"expected the metric {key!r}, found none")
+    return metrics.get(key)
+
+
+def _metric_layout(metrics: Mapping[str, Any]) -> Hashable:
+    """Note the lengths of lists as well, which are averaged item by item."""
+    return frozenset(
+        (key, len(value) if isinstance(value, list) else None)
+        for key, value in metrics.items()
+    )
+
+
+def set_arrays(reply: Message, arrays: ArrayRecord) -> None:
+    """Replace the arrays of a reply, under the name they came by."""
+    content: RecordDict = reply.content
+    content[next(iter(content.array_records))] = arrays
+
+
+def set_weight(reply: Message, weight_key: str | None, weight: int) -> None:
+    """Replace the weight that a reply claims, leaving its other metrics alone."""
+    content: RecordDict = reply.content
+    name, metrics = next(iter(content.metric_records.items()))
+    key = WEIGHT_KEY if weight_key is None else weight_key
+    if key in metrics:
+        content[name] = MetricRecord({**metrics, key: weight})

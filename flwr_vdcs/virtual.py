@@ -1,0 +1,61 @@
+"""Seed to virtual samples: the inputs that every client's model is probed with."""
+
+import secrets
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from flwr_vdcs.errors import InvalidArgumentError
+
+VirtualSamples = Callable[[torch.Generator, int], Tensor]
+
+MAX_SEED = 2**53
+"""Seeds stay exact in readers of JSON that know floating point only."""
+
+
+def gaussian(input_shape: tuple[int, ...]) -> VirtualSamples:
+    """Draw standard normal samples of one input shape (Section 3.2, step 1)."""
+
+    def draw(generator: torch.Generator, num_samples: int) -> Tensor:
+        return torch.randn((num_samples, *input_shape), generator=generator)
+
+    return draw
+
+
+def round_seed(seed: int | None, server_round: int) -> int:
+    """Give the seed of one round's virtual samples.
+
+    Without a seed it comes from the operating system's randomness, and only when
+    the round's updates are in, so that no client can know the samples in time.
+    With one it is ``seed + server_round``: reproducible, different every round.
+    """
+    if seed is None:
+        return secrets.randbelow(MAX_SEED)
+    return seed + server_round
+
+
+def draw_samples(
+    virtual_samples: VirtualSamples,
+    seed: int,
+    num_samples: int,
+    input_shape: tuple[int, ...],
+) -> Tensor:
+    """Draw ``num_samples`` inputs on the CPU, the same on every device.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the callable gives anything but ``num_samples`` inputs of ``input_shape``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    samples = virtual_samples(generator, num_samples)
+    expected = (num_samples, *input_shape)
+    if not isinstance(samples, Tensor) or tuple(samples.shape) != expected:
+        found = tuple(samples.shape) if isinstance(samples, Tensor) else type(samples)
+        raise InvalidArgumentError(
+            "virtual_samples",
+            virtual_samples,
+            f"a callable (generator, N) -> Tensor of shape {expected}, not {found}",
+        )
+    return samples
