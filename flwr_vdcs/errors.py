@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 MAX_QUOTED = 60
 MAX_LISTED = 3
+MAX_LAYERS = 5
 
 
 def quoted(value: object) -> str:
@@ -37,8 +38,8 @@ class NumMaliciousError(VirtualConsistencyError, ValueError):
         self.num_malicious = num_malicious
         super().__init__(
             f"num_malicious={num_malicious!r} is not possible: give an int >= 0 "
-            "(clients per round), or a float in [0, 0.5) (fraction of the admitted updates). "
-            "Half or more malicious clients cannot be told from the honest ones."
+            "(clients per round), or a float in [0, 0.5) (fraction of the admitted "
+            "updates). Half or more malicious clients cannot be told from the honest."
         )
 
 
@@ -81,9 +82,10 @@ class HeadNotFoundError(VirtualConsistencyError, ValueError):
     def __init__(self, head: str | None, problem: str, layers: Collection[str]) -> None:
         self.head = head
         self.layers = tuple(layers)
+        last = ", ".join(self.layers[-MAX_LAYERS:]) or "none"
         super().__init__(
             f"head={head!r}: {problem}. Give `head` the name of the model's final "
-            f"classification layer; its layers are: {', '.join(self.layers) or 'none'}."
+            f"classification layer; its last layers are: {last}."
         )
 
 
@@ -94,8 +96,8 @@ class InputShapeError(VirtualConsistencyError, ValueError):
         self.input_shape = input_shape
         super().__init__(
             f"the model refuses inputs of input_shape={input_shape}: {problem}. Give "
-            "the shape of one input without the batch axis, and `virtual_samples` if the "
-            "model does not take real numbers (token ids, for example)."
+            "the shape of one input without the batch axis, and `virtual_samples` if "
+            "the model does not take real numbers (token ids, for example)."
         )
 
 

@@ -91,8 +91,9 @@ class Guard:
         features, failed = self._look(admission.states, reference.state, seed)
         scores, unscored = self._score(features)
         refused = {**admission.quarantined, **failed, **unscored}
-        num_malicious = count_malicious(self.num_malicious, len(scores))
-        skipped = self.num_malicious > 0 and not can_select(len(scores), num_malicious)
+        num_scored = len(updates) - len(refused)
+        num_malicious = count_malicious(self.num_malicious, num_scored)
+        skipped = self.num_malicious > 0 and not can_select(num_scored, num_malicious)
         report = RoundReport(
             server_round=server_round,
             decisions=decide(updates, refused, scores, num_malicious, skipped=skipped),
@@ -153,16 +154,14 @@ class Guard:
 
     def _score(
         self, features: Mapping[int, Tensor]
-    ) -> tuple[dict[int, float | None], dict[int, str]]:
+    ) -> tuple[dict[int, float], dict[int, str]]:
         """Score the updates; a single one has nobody to be compared with."""
         if len(features) < MIN_SCORED:
-            return dict.fromkeys(features), {}
+            return {}, {}
         found = self.scoring.scores(torch.stack(list(features.values())))
         if found.shape != (len(features),):
             allowed = f"an object whose `scores` gives {len(features)} numbers here"
             raise InvalidArgumentError("scoring", self.scoring.name, allowed)
         scores = dict(zip(features, found.tolist(), strict=True))
-        unscored = {
-            p: "its score is not finite" for p, s in scores.items() if not isfinite(s)
-        }
-        return {p: s for p, s in scores.items() if p not in unscored}, unscored
+        finite = {place: s for place, s in scores.items() if isfinite(s)}
+        return finite, dict.fromkeys(scores.keys() - finite, "its score is not finite")

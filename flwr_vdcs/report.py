@@ -86,7 +86,7 @@ class RoundReport:
         """Whether there were updates, and none of them was kept."""
         return bool(self.decisions) and not self.num_kept
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         """Give the metrics that every round returns to Flower."""
         return {
             "vdcs-num-kept": self.num_kept,

@@ -10,6 +10,8 @@ from flwr_vdcs.updates import Update
 
 NumMalicious = int | float
 
+HALF = 0.5
+
 MIN_UPDATES = 3
 """Two updates agree with each other to the same degree: nobody can be singled out."""
 
@@ -25,13 +27,17 @@ def check_num_malicious(num_malicious: object) -> NumMalicious:
     NumMaliciousError
         If it is not an int >= 0 or a float in [0, 0.5).
     """
-    if isinstance(num_malicious, Integral) and not isinstance(num_malicious, bool):
-        if num_malicious >= 0:
-            return int(num_malicious)
-    elif isinstance(num_malicious, Real) and not isinstance(num_malicious, bool):
-        if 0 <= num_malicious < 0.5:  # noqa: PLR2004
-            return float(num_malicious)
-    raise NumMaliciousError(num_malicious)
+    if isinstance(num_malicious, bool) or not isinstance(num_malicious, Real):
+        raise NumMaliciousError(num_malicious)
+    if isinstance(num_malicious, Integral):
+        num_malicious = int(num_malicious)
+        is_possible = num_malicious >= 0
+    else:
+        num_malicious = float(num_malicious)
+        is_possible = 0 <= num_malicious < HALF
+    if not is_possible:
+        raise NumMaliciousError(num_malicious)
+    return num_malicious
 
 
 def count_malicious(num_malicious: NumMalicious, num_updates: int) -> int:
@@ -46,7 +52,7 @@ def can_select(num_updates: int, num_to_drop: int) -> bool:
     return num_updates >= MIN_UPDATES and num_to_drop < num_updates - 1
 
 
-def lowest(scores: Mapping[int, float | None], num_to_drop: int) -> frozenset[int]:
+def lowest(scores: Mapping[int, float], num_to_drop: int) -> frozenset[int]:
     """Find the updates with the lowest scores (Eq. 19); of equals, the earlier."""
     return frozenset(sorted(scores, key=scores.__getitem__)[:num_to_drop])
 
@@ -54,7 +60,7 @@ def lowest(scores: Mapping[int, float | None], num_to_drop: int) -> frozenset[in
 def decide(
     updates: Sequence[Update],
     refused: Mapping[int, str],
-    scores: Mapping[int, float | None],
+    scores: Mapping[int, float],
     num_malicious: int,
     *,
     skipped: bool,

@@ -101,7 +101,11 @@ class VirtualConsistencyStrategy:
     def __new__(cls, strategy: AnyStrategy, **_: Any) -> "VirtualConsistencyStrategy":
         """Take the adapter for the API that the wrapped strategy belongs to."""
         is_message = isinstance(check_strategy(strategy), Strategy)
-        return super().__new__(_MessageStrategy if is_message else _LegacyStrategy)
+        return super().__new__(
+            MessageVirtualConsistencyStrategy
+            if is_message
+            else LegacyVirtualConsistencyStrategy
+        )
 
     def __init__(
         self,
@@ -150,16 +154,15 @@ class VirtualConsistencyStrategy:
 
     def summary(self) -> None:
         """Log the settings in Flower's tree, then the wrapped strategy's."""
-        log = self._journal.audit_log
+        guard, log = self._guard, self._journal.audit_log
         for line in (
             "├──> Virtual consistency:",
-            f"│\t├── Scoring: {self._guard.scoring.name}",
-            f"│\t├── Malicious clients to drop: {self._guard.num_malicious}",
-            f"│\t├── Virtual samples: {self._guard.num_virtual_samples} "
-            f"of shape {self._guard.input_shape}",
-            f"│\t├── Features: the {self._guard.probe.num_features} inputs "
-            f"of layer '{self._guard.probe.head}'",
-            f"│\t├── Device: {self._guard.device}",
+            f"│\t├── Scoring: {guard.scoring.name}",
+            f"│\t├── Malicious clients to drop: {guard.num_malicious}",
+            f"│\t├── Virtual samples: {guard.num_virtual_samples}",
+            f"│\t├── Input shape: {guard.input_shape}",
+            f"│\t├── Head: {guard.probe.head!r} ({guard.probe.num_features} features)",
+            f"│\t├── Device: {guard.device}",
             f"│\t├── Equal weights: {self._equal_weights}",
             f"│\t└── Audit log: {log.path if log else '(none)'}",
         ):
@@ -178,11 +181,11 @@ class VirtualConsistencyStrategy:
         return getattr(self.strategy, name)
 
 
-class _MessageStrategy(VirtualConsistencyStrategy, MessageAdapter):
+class MessageVirtualConsistencyStrategy(VirtualConsistencyStrategy, MessageAdapter):
     """The plugin as a strategy of the Message API."""
 
 
-class _LegacyStrategy(VirtualConsistencyStrategy, LegacyAdapter):
+class LegacyVirtualConsistencyStrategy(VirtualConsistencyStrategy, LegacyAdapter):
     """The plugin as a strategy of the legacy API."""
 
 
