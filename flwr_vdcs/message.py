@@ -12,6 +12,7 @@ from flwr_vdcs.guard import Guard
 from flwr_vdcs.journal import Journal
 from flwr_vdcs.report import RoundReport
 from flwr_vdcs.updates import (
+    MetricKeys,
     encoded_arrays,
     set_arrays,
     set_weight,
@@ -27,7 +28,7 @@ class MessageAdapter(Strategy):
     _guard: Guard
     _journal: Journal
     _equal_weights: bool
-    _weight_key: str | None
+    _metric_keys: MetricKeys
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -42,7 +43,7 @@ class MessageAdapter(Strategy):
         """Let the wrapped strategy aggregate the replies that agree with each other."""
         replies = list(replies)
         answers = [reply for reply in replies if not reply.has_error()]
-        updates = [update_from_message(reply, self._weight_key) for reply in answers]
+        updates = [update_from_message(reply, self._metric_keys) for reply in answers]
         examination = self._guard.examine(server_round, updates)
         report = examination.report
         self._journal.note_training(report)
@@ -54,7 +55,7 @@ class MessageAdapter(Strategy):
         kept = _without_refused(replies, report)
         if self._equal_weights:
             for reply in kept:
-                set_weight(reply, self._weight_key, 1)
+                set_weight(reply, self._metric_keys, 1)
         aggregate, metrics = self.strategy.aggregate_train(server_round, kept)
         return aggregate, MetricRecord({**(metrics or {}), **report.counts()})
 
@@ -72,7 +73,7 @@ class MessageAdapter(Strategy):
         """Let the wrapped strategy aggregate the replies that can be aggregated."""
         replies = list(replies)
         answers = [reply for reply in replies if not reply.has_error()]
-        updates = [update_from_evaluation(reply, self._weight_key) for reply in answers]
+        updates = [update_from_evaluation(reply, self._metric_keys) for reply in answers]
         report = self._guard.examine_claims(server_round, updates)
         self._journal.note_evaluation(report)
         if report.is_empty:

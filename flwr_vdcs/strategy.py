@@ -17,7 +17,7 @@ from flwr_vdcs.report import RoundReport
 from flwr_vdcs.scoring import Scoring, resolve_scoring
 from flwr_vdcs.selection import NumMalicious, check_num_malicious
 from flwr_vdcs.virtual import MAX_SEED, VirtualSamples, gaussian
-from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, weight_key
+from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, metric_keys
 
 
 class VirtualConsistencyStrategy:
@@ -137,7 +137,7 @@ class VirtualConsistencyStrategy:
             seed=_checked_seed(seed),
         )
         self._equal_weights = equal_weights
-        self._weight_key = weight_key(strategy)
+        self._metric_keys = metric_keys(strategy)
         self._journal = Journal(audit_log)
         if self._guard.num_malicious > 0 and (warning := caution(strategy)):
             logger.warning(warning)

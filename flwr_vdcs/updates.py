@@ -2,14 +2,32 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common import EvaluateRes, FitRes, Parameters
 
+from flwr_vdcs.errors import quoted
 from flwr_vdcs.reference import EncodedArrays
 
 WEIGHT_KEY = "num-examples"
+
+
+@dataclass(frozen=True)
+class MetricKeys:
+    """Metrics that decide how much a client's arrays count.
+
+    Attributes
+    ----------
+    weight
+        The number of examples, or None where no strategy names it.
+    loss
+        The training loss, where a strategy weighs clients by it (q-FedAvg).
+    """
+
+    weight: str | None = None
+    loss: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,28 +60,26 @@ class _DefectiveReplyError(Exception):
     """A reply without the one record that was asked for."""
 
 
-def update_from_message(reply: Message, weight_key: str | None) -> Update:
+def update_from_message(reply: Message, keys: MetricKeys) -> Update:
     """Read a reply to a train message."""
     client_id = str(reply.metadata.src_node_id)
     try:
         arrays_key, arrays = _only(reply.content.array_records, "ArrayRecord")
         metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
-        return Update(
-            client_id,
-            encoded_arrays(arrays),
-            _claimed_weight(metrics, weight_key),
-            (arrays_key, metrics_key, _metric_layout(metrics)),
-        )
+        weight = _claimed_weight(metrics, keys.weight)
+        _check_loss(metrics, keys.loss)
     except _DefectiveReplyError as error:
         return Update(client_id, defect=str(error))
+    layout = (arrays_key, metrics_key, _metric_layout(metrics))
+    return Update(client_id, encoded_arrays(arrays), weight, layout)
 
 
-def update_from_evaluation(reply: Message, weight_key: str | None) -> Update:
+def update_from_evaluation(reply: Message, keys: MetricKeys) -> Update:
     """Read a reply to an evaluate message, which carries metrics only."""
     client_id = str(reply.metadata.src_node_id)
     try:
         metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
-        weight = _claimed_weight(metrics, weight_key)
+        weight = _claimed_weight(metrics, keys.weight)
     except _DefectiveReplyError as error:
         return Update(client_id, defect=str(error))
     return Update(client_id, {}, weight, (metrics_key, _metric_layout(metrics)))
@@ -103,10 +119,18 @@ def _only(records: Mapping[str, Any], kind: str) -> tuple[str, Any]:
 
 
 def _claimed_weight(metrics: MetricRecord, weight_key: str | None) -> object:
-    key = WEIGHT_KEY if weight_key is None else weight_key
+    key = weight_key or WEIGHT_KEY
     if key not in metrics and weight_key is not None:
         raise _DefectiveReplyError(f"expected the metric {key!r}, found none")
     return metrics.get(key)
+
+
+def _check_loss(metrics: MetricRecord, loss_key: str | None) -> None:
+    loss = metrics.get(loss_key, 0.0) if loss_key else 0.0
+    if isinstance(loss, list) or not 0 <= loss < inf:
+        raise _DefectiveReplyError(
+            f"{loss_key}: expected a finite number >= 0, found {quoted(loss)}"
+        )
 
 
 def _metric_layout(metrics: Mapping[str, Any]) -> Hashable:
@@ -123,10 +147,10 @@ def set_arrays(reply: Message, arrays: ArrayRecord) -> None:
     content[next(iter(content.array_records))] = arrays
 
 
-def set_weight(reply: Message, weight_key: str | None, weight: int) -> None:
+def set_weight(reply: Message, keys: MetricKeys, weight: int) -> None:
     """Replace the weight that a reply claims, leaving its other metrics alone."""
     content: RecordDict = reply.content
     name, metrics = next(iter(content.metric_records.items()))
-    key = WEIGHT_KEY if weight_key is None else weight_key
+    key = keys.weight or WEIGHT_KEY
     if key in metrics:
         content[name] = MetricRecord({**metrics, key: weight})

@@ -6,6 +6,7 @@ from flwr.server.strategy import Strategy as LegacyStrategy
 from flwr.serverapp.strategy import Strategy
 
 from flwr_vdcs.errors import UnsupportedStrategyError
+from flwr_vdcs.updates import MetricKeys
 
 AnyStrategy = Strategy | LegacyStrategy
 
@@ -34,10 +35,12 @@ def check_strategy(strategy: object) -> AnyStrategy:
     return strategy
 
 
-def weight_key(strategy: AnyStrategy) -> str | None:
-    """Name the metric that weighs the clients, or None if no strategy names one."""
-    keys = (getattr(inner, "weighted_by_key", None) for inner in _layers(strategy))
-    return next((key for key in keys if isinstance(key, str)), None)
+def metric_keys(strategy: AnyStrategy) -> MetricKeys:
+    """Name the metrics by which the strategy, or one inside it, weighs clients."""
+    return MetricKeys(
+        weight=_first_name(strategy, "weighted_by_key"),
+        loss=_first_name(strategy, "train_loss_key"),
+    )
 
 
 def caution(strategy: AnyStrategy) -> str:
@@ -54,6 +57,11 @@ def caution(strategy: AnyStrategy) -> str:
         "num_sampled_clients to the number that remains; with a privacy accountant "
         "every round with a dropped client is skipped."
     )
+
+
+def _first_name(strategy: AnyStrategy, attribute: str) -> str | None:
+    names = (getattr(inner, attribute, None) for inner in _layers(strategy))
+    return next((name for name in names if isinstance(name, str)), None)
 
 
 def _is_one_of(strategy: AnyStrategy, prefixes: tuple[str, ...]) -> bool:
