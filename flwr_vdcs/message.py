@@ -73,7 +73,9 @@ class MessageAdapter(Strategy):
         """Let the wrapped strategy aggregate the replies that can be aggregated."""
         replies = list(replies)
         answers = [reply for reply in replies if not reply.has_error()]
-        updates = [update_from_evaluation(reply, self._metric_keys) for reply in answers]
+        updates = [
+            update_from_evaluation(reply, self._metric_keys) for reply in answers
+        ]
         report = self._guard.examine_claims(server_round, updates)
         self._journal.note_evaluation(report)
         if report.is_empty:

@@ -63,7 +63,7 @@ class PaperScoring:
 SCORINGS = {PaperScoring.name: PaperScoring}
 
 
-def resolve_scoring(scoring: str | Scoring) -> Scoring:
+def resolve_scoring(scoring: object) -> Scoring:
     """Give the scoring of that name, or the user's own.
 
     Raises

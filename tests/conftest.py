@@ -10,9 +10,10 @@ settings.load_profile("default")
 
 
 @pytest.fixture
-def flower_log(caplog):
-    """Capture what goes to Flower's own logger, which does not propagate."""
+def flower_log(caplog, monkeypatch):
+    """Capture what goes to Flower's own logger, once."""
     logger = logging.getLogger("flwr")
+    monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)
     caplog.set_level(logging.INFO, logger="flwr")
     yield caplog

@@ -77,7 +77,7 @@ def legacy_strategies(initial: list[np.ndarray]) -> dict[str, Callable[[], Any]]
         "MultiKrum": lambda: legacy.Krum(
             num_malicious_clients=1, num_clients_to_keep=3
         ),
-        "Bulyan": lambda: legacy.Bulyan(num_malicious_clients=1),
+        "Bulyan": lambda: legacy.Bulyan(num_malicious_clients=1, to_keep=0),
         "QFedAvg": lambda: legacy.QFedAvg(evaluate_fn=no_evaluation),
     }
 

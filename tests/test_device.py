@@ -1,4 +1,4 @@
-"""The device: Gaudi first, then CUDA, else the CPU; a clear error for what is absent."""
+"""The device: Gaudi, CUDA, else the CPU, and a clear error for what is absent."""
 
 import sys
 from types import ModuleType, SimpleNamespace

@@ -1,4 +1,4 @@
-"""Parameters to features: Algorithm 1 on real models, and what the probe leaves alone."""
+"""Parameters to features: Algorithm 1 on real models, and what is left alone."""
 
 import copy
 import itertools

@@ -144,7 +144,7 @@ def test_poisoned_updates_are_dropped_and_the_rest_averaged():
 
 
 def test_replies_reach_the_wrapped_strategy_untouched_and_in_order():
-    """The very objects that were kept arrive, with errors among them in their places."""
+    """The very objects that were kept arrive, with errors in their places."""
     arrays, seen = arrays_of(NET), []
 
     class Recording(flower.FedAvg):

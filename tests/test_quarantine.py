@@ -551,7 +551,7 @@ def legacy_aggregate(strategy: Any, results: list) -> list[np.ndarray] | None:
     ("make", "alone", "reason"), LEGACY_LIES.values(), ids=LEGACY_LIES
 )
 def test_a_legacy_liar_is_quarantined(make, alone, reason):
-    """The same in the legacy API: alone it ends or poisons the run, here it does not."""
+    """In the legacy API too a lie ends or poisons the run alone, and not here."""
     liar_result = (LegacyClient(9, honest_update), make())
     expected = legacy_aggregate(legacy.FedAvg(), legacy_results())
     assert alone_in_legacy(liar_result, expected) == alone

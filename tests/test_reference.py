@@ -13,7 +13,7 @@ from tests.models import batch_norm_cnn
 
 @pytest.fixture
 def model():
-    """A model with buffers."""
+    """Build a model with buffers."""
     return seeded(batch_norm_cnn)
 
 
@@ -88,7 +88,7 @@ def test_arrays_of_another_model_are_an_error(model, change, problem):
 
 def test_another_number_of_arrays_is_an_error(model):
     """Without names the count must be that of the state dict or the parameters."""
-    with pytest.raises(ArraysMismatchError, match="9 arrays .* 6 of them .* sends 1"):
+    with pytest.raises(ArraysMismatchError, match=r"9 arrays .* 6 of them .* sends 1"):
         reference_from(by_position([np.zeros(1)]), model)
 
 

@@ -106,7 +106,7 @@ def test_follows_the_order_of_clients(seed, order):
 
 @given(seed=seeds)
 def test_stays_within_minus_one_and_one(seed):
-    """Scores are mean cosines, and the matrix is symmetric with ones on its diagonal."""
+    """Scores are mean cosines; the matrix is symmetric with a diagonal of ones."""
     features = random_features(seed)
     assert consistency_scores(features).abs().max() <= 1 + 1e-12
     matrix = similarity_matrix(features)

@@ -1,0 +1,78 @@
+"""The layout: imports point one way, and only the edges know Flower."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "flwr_vdcs"
+
+ORDER = [
+    "errors",
+    "device",
+    "arrays",
+    "reference",
+    "updates",
+    "admission",
+    "virtual",
+    "features",
+    "scores",
+    "scoring",
+    "report",
+    "selection",
+    "guard",
+    "audit",
+    "journal",
+    "wrapped",
+    "message",
+    "legacy",
+    "strategy",
+    "__init__",
+]
+KNOW_FLOWER = {"updates", "wrapped", "message", "legacy", "strategy"}
+
+stages = pytest.mark.parametrize("stage", ORDER)
+
+
+def imported_modules(stage: str) -> set[str]:
+    """List what a file imports, wherever the import stands."""
+    tree = ast.parse((PACKAGE / f"{stage}.py").read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add(node.module)
+    return names
+
+
+def test_every_file_has_its_place():
+    """A new file must be put in order."""
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ORDER)
+
+
+@stages
+def test_imports_point_one_way(stage):
+    """A file imports only files before it in the order."""
+    own = {
+        name.removeprefix("flwr_vdcs.")
+        for name in imported_modules(stage)
+        if name.startswith("flwr_vdcs.")
+    }
+    assert own <= set(ORDER[: ORDER.index(stage)])
+
+
+@stages
+def test_only_the_edges_know_flower(stage):
+    """Scoring and selection work on tensors and plain values."""
+    knows = any(name.split(".")[0] == "flwr" for name in imported_modules(stage))
+    assert knows is (stage in KNOW_FLOWER)
+
+
+def test_the_exports_exist_and_are_documented():
+    """All public names are there, with a docstring."""
+    import flwr_vdcs
+
+    for name in flwr_vdcs.__all__:
+        assert getattr(flwr_vdcs, name).__doc__

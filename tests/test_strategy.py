@@ -1,0 +1,280 @@
+"""The plugin's constructor: what it is, what it refuses, and what it says."""
+
+import flwr.server.strategy as legacy
+import flwr.serverapp.strategy as message
+import pytest
+import torch
+from torch import nn
+
+from flwr_vdcs import PaperScoring, VirtualConsistencyStrategy
+from flwr_vdcs.errors import (
+    AuditLogError,
+    DeviceUnavailableError,
+    HeadNotFoundError,
+    InputShapeError,
+    InvalidArgumentError,
+    NumMaliciousError,
+    UnknownScoringError,
+    UnsupportedStrategyError,
+    VirtualConsistencyError,
+)
+from tests.federation import (
+    arrays_of,
+    configured,
+    content,
+    honest_update,
+    reply,
+    seeded,
+)
+from tests.models import TokenLSTM, mlp, plain_cnn, token_ids
+from tests.strategies import MESSAGE_DP
+
+NET = seeded(plain_cnn)
+
+
+def wrap(inner=None, **options):
+    """Put the plugin around a strategy."""
+    settings = {"model": NET, "input_shape": (3, 8, 8), "num_malicious": 1, **options}
+    return VirtualConsistencyStrategy(inner or message.FedAvg(), **settings)
+
+
+@pytest.mark.parametrize("api", [message, legacy], ids=["message", "legacy"])
+def test_is_a_strategy_of_the_wrapped_ones_api(api):
+    """One name for both APIs, and an instance of the right base."""
+    inner = api.FedAvg()
+    strategy = wrap(inner)
+    other = legacy if api is message else message
+    assert isinstance(strategy, VirtualConsistencyStrategy)
+    assert isinstance(strategy, api.Strategy)
+    assert not isinstance(strategy, other.Strategy)
+    assert strategy.strategy is inner
+    assert "FedAvg" in repr(strategy)
+
+
+def test_unknown_attributes_are_the_wrapped_strategys():
+    """What the plugin lacks is looked up inside; what nobody has is an error."""
+    strategy = wrap(message.FedAvg(fraction_train=0.5))
+    assert strategy.fraction_train == 0.5
+    assert strategy.reports == []
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = strategy.nonsense
+    with pytest.raises(AttributeError, match="_private"):
+        _ = strategy._private
+    with pytest.raises(AttributeError, match="fraction_train"):
+        _ = VirtualConsistencyStrategy.__new__(
+            VirtualConsistencyStrategy, message.FedAvg()
+        ).fraction_train
+
+
+@pytest.mark.parametrize("inner", [None, "FedAvg", message.FedAvg, nn.Linear(1, 1)])
+def test_anything_else_is_a_type_error_that_names_both_bases(inner):
+    """The error says which strategies can be wrapped."""
+    with pytest.raises(TypeError, match=r"flwr\.serverapp.* or flwr\.server\.strategy"):
+        VirtualConsistencyStrategy(
+            inner, model=NET, input_shape=(3, 8, 8), num_malicious=1
+        )
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda: message.FedXgbBagging(),
+        lambda: message.FedXgbCyclic(),
+        lambda: legacy.FedXgbBagging(),
+        lambda: MESSAGE_DP["server fixed"](message.FedXgbBagging()),
+    ],
+)
+def test_decision_trees_are_refused(inner):
+    """Trees have no features, alone or inside another strategy."""
+    with pytest.raises(UnsupportedStrategyError, match="decision trees"):
+        wrap(inner())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"model": "resnet"}, InvalidArgumentError, r"torch\.nn\.Module"),
+        ({"input_shape": 8}, InvalidArgumentError, "without the batch axis"),
+        ({"input_shape": (3, 0, 8)}, InvalidArgumentError, "positive ints"),
+        ({"input_shape": (1, 8, 8)}, InputShapeError, "3 channels"),
+        ({"num_malicious": 0.5}, NumMaliciousError, r"\[0, 0\.5\)"),
+        ({"num_malicious": "auto"}, NumMaliciousError, "'auto'"),
+        ({"num_virtual_samples": 0}, InvalidArgumentError, "an int >= 1"),
+        ({"head": "fc"}, HeadNotFoundError, "last layers are: 0, 4"),
+        ({"scoring": "best"}, UnknownScoringError, "one of 'paper'"),
+        ({"scoring": object()}, UnknownScoringError, "`features` and `scores`"),
+        ({"device": "hpu"}, DeviceUnavailableError, "available: cpu"),
+        ({"seed": -1}, InvalidArgumentError, "int from 0 to 9007199254740991"),
+        ({"seed": 1.5}, InvalidArgumentError, "seed=1.5"),
+        ({"audit_log": "/no/such/folder/log"}, AuditLogError, "/no/such/folder/log"),
+        ({"virtual_samples": token_ids}, InvalidArgumentError, r"not \(2, 7\)"),
+    ],
+)
+def test_bad_arguments_fail_at_construction(options, error, says):
+    """Each error is of its own kind, a plain Python error too, and says what to do."""
+    with pytest.raises(error, match=says) as caught:
+        wrap(**options)
+    assert isinstance(caught.value, VirtualConsistencyError)
+    assert isinstance(caught.value, ValueError | OSError)
+
+
+@pytest.mark.parametrize("option", ["model", "input_shape", "num_malicious"])
+def test_three_arguments_have_no_default(option):
+    """What cannot be guessed must be given."""
+    options = {"model": NET, "input_shape": (3, 8, 8), "num_malicious": 1}
+    del options[option]
+    with pytest.raises(TypeError, match=option):
+        VirtualConsistencyStrategy(message.FedAvg(), **options)
+
+
+def test_a_list_of_lengths_is_a_shape():
+    """Run configurations hold lists rather than tuples."""
+    assert wrap(input_shape=[3, 8, 8])._guard.input_shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("api", [message, legacy], ids=["message", "legacy"])
+def test_summary_shows_the_settings_in_flowers_tree(api, flower_log):
+    """Each setting is a line, before the wrapped strategy's own."""
+    wrap(api.FedAvg()).summary()
+    text = flower_log.text
+    for line in (
+        "├──> Virtual consistency:",
+        "Scoring: paper",
+        "Malicious clients to drop: 1",
+        "Virtual samples: 100",
+        "Input shape: (3, 8, 8)",
+        "Head: '4' (128 features)",
+        "Device: cpu",
+        "Audit log: (none)",
+    ):
+        assert line in text
+    assert ("Sampling:" in text) is (api is message)
+
+
+def test_differential_privacy_gets_a_warning(flower_log):
+    """Dropping clients weakens a DP wrapper inside, which is said once."""
+    private = MESSAGE_DP["server fixed"](message.FedAvg())
+    wrap(private, num_malicious=0)
+    assert "guarantee is weaker" not in flower_log.text
+    wrap(private)
+    assert flower_log.text.count("guarantee is weaker") == 1
+
+
+class Backwards(PaperScoring):
+    """A scoring of one's own: the opposite of the paper's."""
+
+    name = "backwards"
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Turn the order round."""
+        return -super().scores(features)
+
+
+def poisoned_round(strategy, model=NET, num_replies=4):
+    """Aggregate honest replies and one that is set to a constant."""
+    arrays = arrays_of(model)
+    replies = [reply(n, content(honest_update(arrays, n))) for n in range(num_replies)]
+    return configured(strategy, arrays).aggregate_train(1, replies)
+
+
+def test_a_scoring_of_ones_own_decides():
+    """The client that the paper's score likes best is the one dropped."""
+    paper = wrap(num_malicious=0, seed=1)
+    backwards = wrap(scoring=Backwards(), seed=1)
+    poisoned_round(paper)
+    poisoned_round(backwards)
+    best = max(paper.reports[0].decisions, key=lambda d: d.score)
+    [dropped] = [d for d in backwards.reports[0].decisions if d.verdict == "dropped"]
+    assert dropped.client_id == best.client_id
+    assert backwards.reports[0].scoring == "backwards"
+
+
+class Broken(PaperScoring):
+    """A scoring that gives one number too few, or none."""
+
+    name = "broken"
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self.value = value
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Ignore the features."""
+        return self.value
+
+
+def test_scores_of_another_length_are_an_error():
+    """The error names the scoring and what it should give."""
+    strategy = wrap(scoring=Broken(torch.zeros(3)))
+    with pytest.raises(InvalidArgumentError, match=r"'broken'.*gives 4 numbers"):
+        poisoned_round(strategy)
+
+
+def test_a_score_that_is_not_finite_is_a_quarantine():
+    """NaN cannot be ranked, so its client is not scored."""
+    strategy = wrap(scoring=Broken(torch.tensor([0.1, float("nan"), 0.3, 0.2])))
+    poisoned_round(strategy)
+    verdicts = [d.verdict for d in strategy.reports[0].decisions]
+    assert verdicts == ["dropped", "quarantined", "kept", "kept"]
+
+
+class Fragile(nn.Module):
+    """A model that raises on some weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.fc = nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Refuse large weights."""
+        if self.body.bias.max() > 100:
+            raise ValueError("weights out of range")
+        return self.fc(self.body(x))
+
+
+def test_an_update_that_makes_the_model_raise_is_quarantined():
+    """The run goes on, and the report says what the model said."""
+    model = seeded(Fragile)
+    arrays = arrays_of(model)
+    strategy = wrap(model=model, input_shape=(3,))
+    bad = {**arrays, "body.bias": arrays["body.bias"] + 1000}
+    replies = [reply(n, content(honest_update(arrays, n))) for n in range(4)]
+    found, _ = configured(strategy, arrays).aggregate_train(
+        1, [reply(9, content(bad)), *replies]
+    )
+    assert found is not None
+    first = strategy.reports[0].decisions[0]
+    assert first.verdict == "quarantined"
+    assert "weights out of range" in first.reason
+
+
+def test_same_seed_same_scores():
+    """Two runs with one seed give the same scores; without one, the seed is noted."""
+
+    def scores(seed):
+        strategy = wrap(seed=seed)
+        poisoned_round(strategy)
+        report = strategy.reports[0]
+        return report.seed, [d.score for d in report.decisions]
+
+    assert scores(7) == scores(7)
+    seed, found = scores(None)
+    assert scores(seed - 1) == (seed, found)
+
+
+def test_token_models_are_probed_with_token_ids():
+    """Custom virtual samples reach the model as they are."""
+    strategy = wrap(
+        model=seeded(TokenLSTM), input_shape=(7,), virtual_samples=token_ids
+    )
+    poisoned_round(strategy, strategy._guard._model)
+    assert strategy.reports[0].num_dropped == 1
+
+
+def test_the_model_is_not_changed_by_rounds():
+    """Scoring leaves weights, mode and gradients of the user's model alone."""
+    model = seeded(mlp).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    strategy = wrap(model=model, input_shape=(3, 4))
+    poisoned_round(strategy, model)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
