@@ -8,7 +8,7 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from flwr_vdcs.admission import admit, refused_claims
+from flwr_vdcs.admission import Admission, admit, refused_claims
 from flwr_vdcs.arrays import State
 from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError, quoted
 from flwr_vdcs.features import Probe
@@ -89,7 +89,8 @@ class Guard:
         reference = self._reference
         admission = admit(updates, reference)
         features, failed = self._look(admission.states, reference.state, seed)
-        scores, unscored = self._score(features)
+        places = [place for place in admission.states if place not in failed]
+        scores, unscored = self._score(features, places)
         refused = {**admission.quarantined, **failed, **unscored}
         num_scored = len(updates) - len(refused)
         num_malicious = count_malicious(self.num_malicious, num_scored)
@@ -104,14 +105,7 @@ class Guard:
             seconds=perf_counter() - start,
             skipped=skipped,
         )
-        kept = {p for p, d in enumerate(report.decisions) if d.verdict == "kept"}
-        in_order = {
-            place: dict(
-                zip(reference.keys, admission.states[place].values(), strict=True)
-            )
-            for place in kept & admission.normalised
-        }
-        return Examination(report, in_order)
+        return Examination(report, _in_order(admission, report, reference.keys))
 
     def examine_claims(
         self, server_round: int, updates: Sequence[Update]
@@ -132,13 +126,13 @@ class Guard:
 
     def _look(
         self, states: Mapping[int, State], global_state: State, seed: int
-    ) -> tuple[dict[int, Tensor], dict[int, str]]:
-        """Compute each update's features, or tell why there are none."""
+    ) -> tuple[Tensor, dict[int, str]]:
+        """Compute the features of the updates, and tell which have none and why."""
         samples = draw_samples(
             self._virtual_samples, seed, self.num_virtual_samples, self.input_shape
         )
         self.probe.start_round(samples, seed, global_state)
-        features: dict[int, Tensor] = {}
+        rows: list[Tensor] = []
         failed: dict[int, str] = {}
         for place, state in states.items():
             try:
@@ -147,21 +141,32 @@ class Guard:
                 failed[place] = f"the model cannot run with it: {quoted(error)}"
                 continue
             if torch.isfinite(found).all():
-                features[place] = found
+                rows.append(found)
             else:
                 failed[place] = "its features are not finite: the values are too large"
-        return features, failed
+        return torch.stack(rows) if rows else torch.empty(0, 0, 0), failed
 
     def _score(
-        self, features: Mapping[int, Tensor]
+        self, features: Tensor, places: Sequence[int]
     ) -> tuple[dict[int, float], dict[int, str]]:
         """Score the updates; a single one has nobody to be compared with."""
         if len(features) < MIN_SCORED:
             return {}, {}
-        found = self.scoring.scores(torch.stack(list(features.values())))
+        found = self.scoring.scores(features)
         if found.shape != (len(features),):
             allowed = f"an object whose `scores` gives {len(features)} numbers here"
             raise InvalidArgumentError("scoring", self.scoring.name, allowed)
-        scores = dict(zip(features, found.tolist(), strict=True))
+        scores = dict(zip(places, found.tolist(), strict=True))
         finite = {place: s for place, s in scores.items() if isfinite(s)}
         return finite, dict.fromkeys(scores.keys() - finite, "its score is not finite")
+
+
+def _in_order(
+    admission: Admission, report: RoundReport, keys: Sequence[str]
+) -> dict[int, dict[str, Tensor]]:
+    """Give the arrays of kept updates that the wrapped strategy must get anew."""
+    kept = {p for p, d in enumerate(report.decisions) if d.verdict == "kept"}
+    return {
+        place: dict(zip(keys, admission.states[place].values(), strict=True))
+        for place in kept & admission.normalised
+    }

@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from flwr_vdcs.errors import InvalidArgumentError
 
@@ -45,8 +44,8 @@ def consistency_scores(
             "features", tuple(features.shape), "the features of at least 2 clients"
         )
     unit = _unit(features)
-    with_all = torch.einsum("ksd,sd->k", unit, unit.sum(dim=0))
-    with_itself = unit.square().sum(dim=(1, 2))
+    with_all = unit @ unit.sum(dim=0)
+    with_itself: Tensor = torch.linalg.vector_norm(unit, dim=1).square()
     return (with_all - with_itself) / (num_samples * (num_clients - 1))
 
 
@@ -69,10 +68,16 @@ def similarity_matrix(
         and meant for looking at a round; `consistency_scores` does not need it.
     """
     unit = _unit(features)
-    return torch.einsum("isd,jsd->ij", unit, unit) / features.shape[1]
+    return unit @ unit.T / features.shape[1]
 
 
 def _unit(
     features: Float[Tensor, "clients samples features"],
-) -> Float[Tensor, "clients samples features"]:
-    return normalize(features.double(), dim=-1, eps=TINY)
+) -> Float[Tensor, "clients samples*features"]:
+    """Scale each feature vector to length 1, and lay a client's out in one row.
+
+    The inner product of two rows is then the sum of cosines over the samples.
+    """
+    unit = features.to(torch.float64, copy=True)
+    unit /= torch.linalg.vector_norm(unit, dim=-1, keepdim=True).clamp_min(TINY)
+    return unit.flatten(1)
