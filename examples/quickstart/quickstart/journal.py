@@ -45,7 +45,12 @@ class Journal:
     ) -> None:
         """Append one round; round 0 is the untrained model."""
         now = time.monotonic()
-        decisions = reports[-1].decisions if reports else ()
+        decisions = [
+            decision
+            for report in reports
+            if report.server_round == server_round
+            for decision in report.decisions
+        ]
         line = {
             "round": server_round,
             "accuracy": accuracy,

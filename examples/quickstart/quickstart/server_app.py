@@ -18,6 +18,8 @@ from quickstart.attacks import count_poisoned
 from quickstart.journal import Journal
 from quickstart.task import INPUT_SHAPE, build_model, load_test, test
 
+MIN_CLIENTS = 3
+
 app = ServerApp()
 
 
@@ -65,10 +67,21 @@ def ask_partitions(grid: Grid) -> dict[str, int]:
     -------
     dict[str, int]
         Partition by node id, the latter as the plugin's reports write it.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three nodes: two that differ cannot be judged.
     """
+    nodes = list(grid.get_node_ids())
+    if len(nodes) < MIN_CLIENTS:
+        raise ValueError(
+            f"need at least {MIN_CLIENTS} clients, got {len(nodes)}: "
+            'add --federation-config "num-supernodes=10" to flwr run'
+        )
     questions = [
         Message(content=RecordDict(), message_type=MessageType.QUERY, dst_node_id=node)
-        for node in grid.get_node_ids()
+        for node in nodes
     ]
     return {
         str(answer.metadata.src_node_id): answer.content["partition"]["partition-id"]

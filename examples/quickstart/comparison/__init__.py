@@ -1,0 +1,1 @@
+"""What `compare.py` is made of: simulations, their results, the picture."""
