@@ -19,7 +19,6 @@ CELLS = {
     "kept": "#E8E8E8",
     "dropped": "#E69F00",
     "quarantined": "#CC79A7",
-    "banned": "#000000",
 }
 POISONED = "#D55E00"
 

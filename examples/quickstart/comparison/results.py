@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERDICTS = ("kept", "dropped", "quarantined", "banned")
+VERDICTS = ("kept", "dropped", "quarantined")
 
 
 @dataclass(frozen=True)
