@@ -1,9 +1,10 @@
 """Updates to admitted: what can be aggregated goes on, the rest is quarantined."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
+from numbers import Real
 from statistics import median
 from typing import TypeGuard
 
@@ -70,7 +71,8 @@ def admit(updates: Sequence[Update], reference: Reference) -> Admission:
 
 def refused_claims(updates: Sequence[Update]) -> dict[int, str]:
     """Refuse replies for what they claim besides their arrays, by their place."""
-    sound = [update for update in updates if not update.defect]
+    first = {update.client_id: update for update in reversed(updates)}
+    sound = [update for update in first.values() if not update.defect]
     weights = [u.num_examples for u in sound if _is_weight(u.num_examples)]
     typical_weight = median(weights) if weights else 0.0
     typical_layout = _most_common(update.layout for update in sound)
@@ -106,28 +108,30 @@ def _implausible(weight: object, typical: float) -> str:
     return ""
 
 
-def _unlike(layout: Hashable, typical: Hashable) -> str:
-    if layout == typical:
+def _unlike(layout: frozenset[str], typical: frozenset[str]) -> str:
+    missing, extra = typical - layout, layout - typical
+    if not missing and not extra:
         return ""
     return (
-        "metrics or record names other than the majority's: "
-        f"expected {quoted(typical)}, found {quoted(layout)}"
+        "records or metrics unlike the majority's"
+        + (f"; missing {listed(missing)}" if missing else "")
+        + (f"; not theirs {listed(extra)}" if extra else "")
     )
 
 
 def _is_weight(weight: object) -> TypeGuard[float]:
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
+    if isinstance(weight, bool) or not isinstance(weight, Real):
         return False
     try:
-        return isfinite(weight) and weight > 0
+        return 0 < float(weight) < inf
     except OverflowError:
         return False
 
 
-def _most_common(layouts: Iterable[Hashable]) -> Hashable:
+def _most_common(layouts: Iterable[frozenset[str]]) -> frozenset[str]:
     """Of equally common ones take the first, as a Counter keeps their order."""
     counted = Counter(layouts).most_common(1)
-    return counted[0][0] if counted else ()
+    return counted[0][0] if counted else frozenset()
 
 
 def _read_state(arrays: EncodedArrays, reference: Reference) -> tuple[State, bool]:

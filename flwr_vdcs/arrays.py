@@ -38,8 +38,8 @@ def decode(data: bytes) -> Tensor:
     """
     start = _data_start(data)
     shape, fortran_order, dtype = _read_header(data[:start])
-    if dtype.kind not in "biuf":
-        raise UndecodableArrayError(f"dtype {dtype} is not a real number")
+    if dtype.kind not in "biuf" or dtype.itemsize > MAX_ITEMSIZE:
+        raise UndecodableArrayError(f"dtype {dtype} is no real number of up to 64 bits")
     count = math.prod(shape)
     if count * dtype.itemsize > len(data) - start:
         raise UndecodableArrayError(
@@ -90,8 +90,5 @@ def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """Copy only what PyTorch cannot view: foreign byte order, odd width or place."""
-    dtype = array.dtype.newbyteorder("=")
-    if dtype.itemsize > MAX_ITEMSIZE:
-        dtype = np.dtype(np.float64)
-    return np.require(array, dtype, "A")
+    """Copy only what PyTorch cannot view: foreign byte order or odd place."""
+    return np.require(array, array.dtype.newbyteorder("="), "A")

@@ -1,13 +1,15 @@
 """Parameters to features: what the model sees in the virtual samples."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.hooks import RemovableHandle
 
 from flwr_vdcs.arrays import State
 from flwr_vdcs.errors import HeadNotFoundError, InputShapeError
@@ -55,8 +57,6 @@ class Probe:
         self._model = _private_copy(model).to(device)
         self._dtype = _floating_dtype(self._model)
         self.head = _find_head(self._model, self._prepare(samples), head)
-        self._captured: list[Tensor] = []
-        _capture_input(self._model.get_submodule(self.head), self._captured)
         body = _parameters_outside(self._model, self.head)
         self._parameters = [(name, p, _staging(p)) for name, p in body]
         self.num_features = self._checked_width(samples)
@@ -101,13 +101,26 @@ class Probe:
     @torch.no_grad()
     def _run(self, samples: Tensor, seed: int) -> Float[Tensor, "samples features"]:
         """Layers that draw random numbers all the same draw them alike every time."""
-        self._captured.clear()
-        cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
-            torch.manual_seed(seed)
-            self._model(samples)
-        rows = [part.flatten(1) for part in self._captured]
+        inputs: list[Tensor] = []
+        hook = _capture_input(self._model.get_submodule(self.head), inputs)
+        try:
+            with _seeded(seed, self.device):
+                self._model(samples)
+        finally:
+            hook.remove()
+        rows = [part.flatten(1) for part in inputs]
         return torch.cat(rows, dim=1).to("cpu", copy=True)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the generators that the model may use, and put them back afterwards."""
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 def _private_copy(model: nn.Module) -> nn.Module:
@@ -193,11 +206,11 @@ def _appending(name: str, started: list[str]) -> Callable[[nn.Module, Any], None
     return lambda _module, _inputs: started.append(name)
 
 
-def _capture_input(head: nn.Module, captured: list[Tensor]) -> None:
+def _capture_input(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
     """Keep what the head is given, every time that it is called."""
 
     def keep(_module: nn.Module, args: Any, kwargs: Any) -> None:
         inputs = (value for value in (*args, *kwargs.values()))
         captured.append(next(v for v in inputs if isinstance(v, Tensor)))
 
-    head.register_forward_pre_hook(keep, with_kwargs=True)
+    return head.register_forward_pre_hook(keep, with_kwargs=True)

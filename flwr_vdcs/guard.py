@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flwr_vdcs.admission import Admission, admit, refused_claims
 from flwr_vdcs.arrays import State
-from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError, quoted
+from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
 from flwr_vdcs.report import RoundReport
@@ -138,7 +138,7 @@ class Guard:
             try:
                 found = self.scoring.features(self.probe, global_state, state)
             except Exception as error:  # noqa: BLE001  # an update made the model raise
-                failed[place] = f"the model cannot run with it: {quoted(error)}"
+                failed[place] = f"the model cannot run with it: {type(error).__name__}"
                 continue
             if torch.isfinite(found).all():
                 rows.append(found)

@@ -37,6 +37,12 @@ class Journal:
                 report.num_dropped,
                 report.num_malicious,
             )
+        if report.is_tied:
+            logger.warning(
+                "Round %d: dropped and kept clients have equal scores, so the choice "
+                "between them is arbitrary. Do all layers before the head train?",
+                report.server_round,
+            )
         self._publish(report)
 
     def note_blindness(self) -> None:

@@ -86,6 +86,13 @@ class RoundReport:
         """Whether there were updates, and none of them was kept."""
         return bool(self.decisions) and not self.num_kept
 
+    @property
+    def is_tied(self) -> bool:
+        """Whether a dropped and a kept client have the same score."""
+        dropped = {d.score for d in self.decisions if d.verdict == "dropped"}
+        kept = {d.score for d in self.decisions if d.verdict == "kept"}
+        return bool(dropped & kept)
+
     def counts(self) -> dict[str, Any]:
         """Give the metrics that every round returns to Flower."""
         return {

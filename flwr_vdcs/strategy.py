@@ -1,7 +1,9 @@
 """The plugin: one line around any Flower strategy."""
 
+import inspect
 import os
-from typing import Any, TypeGuard
+from collections.abc import Callable
+from typing import Any, Self, TypeGuard
 
 import torch
 from flwr.serverapp.strategy import Strategy
@@ -18,6 +20,13 @@ from flwr_vdcs.scoring import Scoring, resolve_scoring
 from flwr_vdcs.selection import NumMalicious, check_num_malicious
 from flwr_vdcs.virtual import MAX_SEED, VirtualSamples, gaussian
 from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, metric_keys
+
+
+def _without_self(method: Callable[..., Any]) -> inspect.Signature:
+    """Show users and editors the constructor's arguments rather than ``__new__``'s."""
+    signature = inspect.signature(method)
+    _self, *parameters = signature.parameters.values()
+    return signature.replace(parameters=parameters)
 
 
 class VirtualConsistencyStrategy:
@@ -98,14 +107,12 @@ class VirtualConsistencyStrategy:
 
     strategy: Any
 
-    def __new__(cls, strategy: AnyStrategy, **_: Any) -> "VirtualConsistencyStrategy":
-        """Take the adapter for the API that the wrapped strategy belongs to."""
+    def __new__(cls, strategy: AnyStrategy, **_: Any) -> Self:
+        """Add the adapter for the API that the wrapped strategy belongs to."""
         is_message = isinstance(check_strategy(strategy), Strategy)
-        return super().__new__(
-            MessageVirtualConsistencyStrategy
-            if is_message
-            else LegacyVirtualConsistencyStrategy
-        )
+        adapter = MessageAdapter if is_message else LegacyAdapter
+        adapted: type[Self] = _with(cls, adapter)
+        return super().__new__(adapted)
 
     def __init__(
         self,
@@ -141,6 +148,12 @@ class VirtualConsistencyStrategy:
         self._journal = Journal(audit_log)
         if self._guard.num_malicious > 0 and (warning := caution(strategy)):
             logger.warning(warning)
+
+    __signature__ = _without_self(__init__)
+
+    def __getnewargs__(self) -> tuple[AnyStrategy]:
+        """Let copies be made."""
+        return (self.strategy,)
 
     @property
     def reports(self) -> list[RoundReport]:
@@ -181,12 +194,11 @@ class VirtualConsistencyStrategy:
         return getattr(self.strategy, name)
 
 
-class MessageVirtualConsistencyStrategy(VirtualConsistencyStrategy, MessageAdapter):
-    """The plugin as a strategy of the Message API."""
-
-
-class LegacyVirtualConsistencyStrategy(VirtualConsistencyStrategy, LegacyAdapter):
-    """The plugin as a strategy of the legacy API."""
+def _with(cls: type, adapter: type) -> Any:
+    """Make the class a strategy of the adapter's API, unless it is one already."""
+    if issubclass(cls, adapter):
+        return cls
+    return type(cls.__name__, (cls, adapter), {"__module__": cls.__module__})
 
 
 def _checked_model(model: object) -> nn.Module:

@@ -1,8 +1,9 @@
 """Replies to updates: what a client claims and sends, not yet trusted."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+from numbers import Real
 from typing import Any
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
@@ -12,6 +13,7 @@ from flwr_vdcs.errors import quoted
 from flwr_vdcs.reference import EncodedArrays
 
 WEIGHT_KEY = "num-examples"
+SERIALISATION = "numpy.ndarray"
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class Update:
     num_examples
         The weight the client claims, or None where its strategy asks for none.
     layout
-        Names and lengths of everything that Flower aggregates besides the arrays;
-        clients can only be aggregated together where it is the same.
+        Everything that is aggregated besides the arrays' values: records by name,
+        metrics by name and kind. Clients can only be aggregated together where it is
+        the same.
     defect
         Why the reply cannot be read at all; empty if it can.
     """
@@ -52,7 +55,7 @@ class Update:
     client_id: str
     arrays: EncodedArrays = field(default_factory=dict, repr=False)
     num_examples: object = None
-    layout: Hashable = ()
+    layout: frozenset[str] = frozenset()
     defect: str = ""
 
 
@@ -68,9 +71,10 @@ def update_from_message(reply: Message, keys: MetricKeys) -> Update:
         metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
         weight = _claimed_weight(metrics, keys.weight)
         _check_loss(metrics, keys.loss)
+        _check_encoding(arrays)
     except _DefectiveReplyError as error:
         return Update(client_id, defect=str(error))
-    layout = (arrays_key, metrics_key, _metric_layout(metrics))
+    layout = _layout(metrics, arrays_key, metrics_key)
     return Update(client_id, encoded_arrays(arrays), weight, layout)
 
 
@@ -82,7 +86,7 @@ def update_from_evaluation(reply: Message, keys: MetricKeys) -> Update:
         weight = _claimed_weight(metrics, keys.weight)
     except _DefectiveReplyError as error:
         return Update(client_id, defect=str(error))
-    return Update(client_id, {}, weight, (metrics_key, _metric_layout(metrics)))
+    return Update(client_id, {}, weight, _layout(metrics, metrics_key))
 
 
 def update_from_result(client_id: str, result: FitRes) -> Update:
@@ -93,13 +97,13 @@ def update_from_result(client_id: str, result: FitRes) -> Update:
         client_id,
         encoded_parameters(result.parameters),
         result.num_examples,
-        _metric_layout(result.metrics),
+        _layout(result.metrics),
     )
 
 
 def update_from_legacy_evaluation(client_id: str, result: EvaluateRes) -> Update:
     """Read a result of a legacy evaluation."""
-    return Update(client_id, {}, result.num_examples, _metric_layout(result.metrics))
+    return Update(client_id, {}, result.num_examples, _layout(result.metrics))
 
 
 def encoded_arrays(record: ArrayRecord) -> EncodedArrays:
@@ -133,12 +137,27 @@ def _check_loss(metrics: MetricRecord, loss_key: str | None) -> None:
         )
 
 
-def _metric_layout(metrics: Mapping[str, Any]) -> Hashable:
-    """Note the lengths of lists as well, which are averaged item by item."""
-    return frozenset(
-        (key, len(value) if isinstance(value, list) else None)
-        for key, value in metrics.items()
-    )
+def _check_encoding(arrays: ArrayRecord) -> None:
+    """Refuse what says of itself that it is not NumPy's, as Flower will not read it."""
+    for key, array in arrays.items():
+        if array.stype != SERIALISATION:
+            raise _DefectiveReplyError(
+                f"{quoted(key)}: expected serialisation {SERIALISATION!r}, "
+                f"found {quoted(array.stype)}"
+            )
+
+
+def _layout(metrics: Mapping[str, Any], *record_names: str) -> frozenset[str]:
+    records = {f"record {name}" for name in record_names}
+    return frozenset(records | {f"metric {k}{_kind(v)}" for k, v in metrics.items()})
+
+
+def _kind(value: object) -> str:
+    """Tell apart what cannot be averaged together: numbers, lists by length, others."""
+    if isinstance(value, list):
+        return f" (list of {len(value)})"
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return "" if is_number else f" ({type(value).__name__})"
 
 
 def set_arrays(reply: Message, arrays: ArrayRecord) -> None:

@@ -110,12 +110,12 @@ LIES = {
     "complex numbers": Lie(
         content(with_array("0.bias", np.ones(4, np.complex64))),
         RAISES,
-        r"0\.bias: dtype complex64 is not a real number",
+        r"0\.bias: dtype complex64 is no real number",
     ),
     "strings": Lie(
         content(with_array("0.bias", np.array(list("abcd")))),
         RAISES,
-        r"0\.bias: dtype <U1 is not a real number",
+        r"0\.bias: dtype <U1 is no real number",
     ),
     "fractions for counts": Lie(
         content(with_array("1.num_batches_tracked", np.array(0.5, np.float32))),
@@ -131,6 +131,16 @@ LIES = {
         undecodable(b"nonsense"), RAISES, r"0\.weight: the bytes are not a NumPy array"
     ),
     "no arrays": Lie(content(None), RAISES, "exactly one ArrayRecord, found 0"),
+    "another serialisation": Lie(
+        undecodable(record_of(HONEST[0])["0.weight"].data, "pickle"),
+        RAISES,
+        "'0.weight': expected serialisation 'numpy.ndarray', found 'pickle'",
+    ),
+    "numbers wider than 64 bits": Lie(
+        content(with_array("0.bias", HONEST[0]["0.bias"].astype(np.longdouble))),
+        IGNORED,
+        r"0\.bias: dtype float128 is no real number of up to 64 bits",
+    ),
     "empty arrays": Lie(content({}), RAISES, "expected 9 arrays, found 0"),
     "two array records": Lie(
         content(HONEST[0], second=record_of(HONEST[0])),
@@ -142,7 +152,7 @@ LIES = {
             {"weights": record_of(HONEST[0]), "metrics": MetricRecord(metrics())}
         ),
         RAISES,
-        "record names other than the majority's",
+        "missing 'record arrays'; not theirs 'record weights'",
     ),
     "no metrics": Lie(
         RecordDict({"arrays": record_of(HONEST[0])}),
@@ -150,12 +160,12 @@ LIES = {
         "exactly one MetricRecord, found 0",
     ),
     "extra metric": Lie(
-        content(HONEST[0], metrics(more=1)), RAISES, "other than the majority's"
+        content(HONEST[0], metrics(more=1)), RAISES, "not theirs 'metric more'"
     ),
     "list for a metric": Lie(
         content(HONEST[0], metrics(train_loss=[1.0])),
         RAISES,
-        "other than the majority's",
+        r"not theirs 'metric train_loss \(list of 1\)'",
     ),
     "no weight": Lie(
         content(HONEST[0], {"train_loss": 1.0}),
@@ -298,6 +308,27 @@ def test_the_second_reply_of_a_client_is_quarantined():
     assert second.reason == "this client has answered already"
 
 
+def test_a_client_that_answers_often_has_one_vote():
+    """Six replies of one client do not outvote five honest clients."""
+    strategy = wrapped()
+    shout = content(HONEST[0], metrics(more=1, num_examples=10**9))
+    aggregate(strategy, [*[reply(9, shout) for _ in range(6)], *honest_replies()])
+    [report] = strategy.reports
+    assert (report.num_kept, report.num_quarantined) == (5, 6)
+
+
+def test_numpys_integers_are_weights():
+    """In-process clients of the legacy API often count with NumPy."""
+    strategy = legacy_configured(
+        VirtualConsistencyStrategy(
+            legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        )
+    )
+    client = LegacyClient(9, honest_update)
+    legacy_aggregate(strategy, [(client, fit_result(VALUES, np.int64(10)))])
+    assert strategy.reports[0].num_kept == 1
+
+
 def test_quarantined_clients_do_not_count_towards_num_malicious():
     """One liar and one dropped client leave four of six."""
     strategy = wrapped(num_malicious=1)
@@ -421,7 +452,7 @@ def test_a_strategy_without_weights_needs_none():
 
 EVALUATION_LIES = {
     "no metrics": (RecordDict(), "exactly one MetricRecord, found 0"),
-    "extra metric": (content(None, metrics(more=1)), "other than the majority's"),
+    "extra metric": (content(None, metrics(more=1)), "not theirs 'metric more'"),
     "zero weight": (content(None, metrics(num_examples=0)), "found 0"),
     "no weight": (content(None, {"train_loss": 1.0}), "the metric 'num-examples'"),
 }
@@ -519,7 +550,12 @@ LEGACY_LIES = {
     "extra metric": (
         lambda: fit_result(VALUES, 10, {"loss": 1.0, "more": 2.0}),
         IGNORED,
-        "other than the majority's",
+        "not theirs 'metric loss', 'metric more'",
+    ),
+    "text for a metric": (
+        lambda: fit_result(VALUES, 10, {"accuracy": "high"}),
+        IGNORED,
+        r"not theirs 'metric accuracy \(str\)'",
     ),
 }
 
@@ -567,6 +603,24 @@ def test_a_legacy_liar_is_quarantined(make, alone, reason):
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert re.search(reason, strategy.reports[0].decisions[0].reason)
+
+
+def test_a_legacy_crowd_of_every_lie_is_quarantined():
+    """All legacy lies at once, more than there are honest clients, change nothing."""
+    crowd = [
+        (LegacyClient(100 + place, honest_update), make())
+        for place, (make, _, _) in enumerate(LEGACY_LIES.values())
+    ]
+    strategy = legacy_configured(
+        VirtualConsistencyStrategy(
+            legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        )
+    )
+    found = legacy_aggregate(strategy, [*crowd[:5], *legacy_results(), *crowd[5:]])
+    expected = legacy_aggregate(legacy.FedAvg(), legacy_results())
+    assert strategy.reports[0].num_quarantined == len(LEGACY_LIES)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def alone_in_legacy(liar_result: Any, expected: list[np.ndarray]) -> str:

@@ -1,5 +1,8 @@
 """The plugin's constructor: what it is, what it refuses, and what it says."""
 
+import copy
+import inspect
+
 import flwr.server.strategy as legacy
 import flwr.serverapp.strategy as message
 import pytest
@@ -64,6 +67,36 @@ def test_unknown_attributes_are_the_wrapped_strategys():
         _ = VirtualConsistencyStrategy.__new__(
             VirtualConsistencyStrategy, message.FedAvg()
         ).fraction_train
+
+
+def test_a_subclass_is_itself_and_of_the_right_api():
+    """A class of one's own can extend the plugin, for either API."""
+
+    class Mine(VirtualConsistencyStrategy):
+        """Add a name."""
+
+        name = "mine"
+
+    for api in (message, legacy):
+        strategy = Mine(api.FedAvg(), model=NET, input_shape=(3, 8, 8), num_malicious=1)
+        assert isinstance(strategy, Mine)
+        assert isinstance(strategy, api.Strategy)
+        assert (strategy.name, strategy.reports) == ("mine", [])
+
+
+def test_copies_work_on_their_own():
+    """A deep copy scores as the original does, and neither disturbs the other."""
+    strategy = wrap(seed=1)
+    copied = copy.deepcopy(strategy)
+    for each in (strategy, copied):
+        poisoned_round(each)
+    assert strategy.reports[0].decisions == copied.reports[0].decisions
+
+
+def test_the_signature_shows_the_arguments():
+    """Editors and help() see the constructor's arguments."""
+    parameters = inspect.signature(VirtualConsistencyStrategy).parameters
+    assert list(parameters)[:3] == ["strategy", "model", "input_shape"]
 
 
 @pytest.mark.parametrize("inner", [None, "FedAvg", message.FedAvg, nn.Linear(1, 1)])
@@ -244,7 +277,7 @@ def test_an_update_that_makes_the_model_raise_is_quarantined():
     assert found is not None
     first = strategy.reports[0].decisions[0]
     assert first.verdict == "quarantined"
-    assert "weights out of range" in first.reason
+    assert first.reason == "the model cannot run with it: ValueError"
 
 
 def test_same_seed_same_scores():
@@ -278,3 +311,13 @@ def test_the_model_is_not_changed_by_rounds():
     poisoned_round(strategy, model)
     assert model.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_equal_scores_across_the_boundary_get_a_warning(flower_log):
+    """Where only the head trains, all features are zero and the choice arbitrary."""
+    arrays = arrays_of(NET)
+    replies = [
+        reply(n, content({**arrays, "4.bias": arrays["4.bias"] + n})) for n in range(4)
+    ]
+    configured(wrap(), arrays).aggregate_train(1, replies)
+    assert "have equal scores, so the choice" in flower_log.text
