@@ -15,7 +15,7 @@ version = release = flwr_vdcs.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
@@ -38,6 +38,8 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = f"flwr-vdcs {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["formulas.css"]
 
 
 def show_constructor(
