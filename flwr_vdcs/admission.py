@@ -1,9 +1,8 @@
 """Updates to admitted: what can be aggregated goes on, the rest is quarantined."""
 
 from collections import Counter
-from collections.abc import Iterable, KeysView, Mapping, Sequence
+from collections.abc import Collection, Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from numbers import Real
 from statistics import median
 from typing import TypeGuard
@@ -11,10 +10,24 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from flwr_vdcs.arrays import State, UndecodableArrayError, decode, reading_only
+from flwr_vdcs.arrays import (
+    State,
+    UndecodableArrayError,
+    decode,
+    is_verbatim,
+    reading_only,
+)
 from flwr_vdcs.errors import listed, quoted
 from flwr_vdcs.reference import EncodedArrays, Reference
 from flwr_vdcs.updates import Update
+
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
+MAX_MAGNITUDE = 1e15
+"""No trained value is larger, and its squares can still be added up in float32."""
+
+MAX_WEIGHT = 2.0**53
+"""A number of examples is at most what floating point counts exactly."""
 
 MAX_WEIGHT_RATIO = 1_000
 """A client may claim that many times the examples of the round's median client."""
@@ -46,6 +59,9 @@ class QuarantineError(Exception):
 def admit(updates: Sequence[Update], reference: Reference) -> Admission:
     """Sort the updates of a round into admitted and quarantined.
 
+    What is typical of the round is found among those whose arrays are sound, so that
+    refused replies have no say in it.
+
     Parameters
     ----------
     updates
@@ -53,37 +69,36 @@ def admit(updates: Sequence[Update], reference: Reference) -> Admission:
     reference
         The global state that they should be updates of.
     """
-    quarantined = refused_claims(updates)
+    quarantined = _refused_alone(updates)
     states: dict[int, State] = {}
-    normalised: set[int] = set()
     for place, update in enumerate(updates):
         if place in quarantined:
             continue
         try:
-            states[place], changed = _read_state(update.arrays, reference)
+            states[place] = _read_state(update.arrays, reference)
         except QuarantineError as reason:
             quarantined[place] = str(reason)
-            continue
-        if changed:
-            normalised.add(place)
-    return Admission(states, frozenset(normalised), quarantined)
+    quarantined |= _refused_among(updates, states.keys())
+    states = {p: state for p, state in states.items() if p not in quarantined}
+    return _normalised(updates, states, quarantined, reference)
 
 
 def refused_claims(updates: Sequence[Update]) -> dict[int, str]:
     """Refuse replies for what they claim besides their arrays, by their place."""
-    first = {update.client_id: update for update in reversed(updates)}
-    sound = [update for update in first.values() if not update.defect]
-    weights = [u.num_examples for u in sound if _is_weight(u.num_examples)]
-    typical_weight = median(weights) if weights else 0.0
-    typical_layout = _most_common(update.layout for update in sound)
+    refused = _refused_alone(updates)
+    others = [place for place in range(len(updates)) if place not in refused]
+    return refused | _refused_among(updates, others)
+
+
+def _refused_alone(updates: Sequence[Update]) -> dict[int, str]:
+    """Refuse replies that are wrong whatever the others are."""
     seen: set[str] = set()
     refused: dict[int, str] = {}
     for place, update in enumerate(updates):
         reason = (
             update.defect
             or _repeated(update.client_id, seen)
-            or _implausible(update.num_examples, typical_weight)
-            or _unlike(update.layout, typical_layout)
+            or _impossible(update.num_examples)
         )
         seen.add(update.client_id)
         if reason:
@@ -91,21 +106,39 @@ def refused_claims(updates: Sequence[Update]) -> dict[int, str]:
     return refused
 
 
+def _refused_among(
+    updates: Sequence[Update], places: Collection[int]
+) -> dict[int, str]:
+    """Refuse replies that are unlike the others."""
+    sound = [updates[place] for place in places]
+    weights = [u.num_examples for u in sound if _is_weight(u.num_examples)]
+    typical_weight = median(weights) if weights else 0.0
+    typical_layout = _most_common(update.layout for update in sound)
+    reasons = {
+        place: _implausible(updates[place].num_examples, typical_weight)
+        or _unlike(updates[place].layout, typical_layout)
+        for place in places
+    }
+    return {place: reason for place, reason in reasons.items() if reason}
+
+
 def _repeated(client_id: str, seen: set[str]) -> str:
     return "this client has answered already" if client_id in seen else ""
 
 
-def _implausible(weight: object, typical: float) -> str:
-    if weight is None:
+def _impossible(weight: object) -> str:
+    if weight is None or _is_weight(weight):
         return ""
-    if not _is_weight(weight):
-        return f"num-examples: expected a positive number, found {quoted(weight)}"
-    if weight > MAX_WEIGHT_RATIO * typical:
-        return (
-            f"num-examples: expected at most {MAX_WEIGHT_RATIO} times the median "
-            f"{typical:g}, found {quoted(weight)}"
-        )
-    return ""
+    return f"num-examples: expected a positive number, found {quoted(weight)}"
+
+
+def _implausible(weight: object, typical: float) -> str:
+    if not _is_weight(weight) or weight <= MAX_WEIGHT_RATIO * typical:
+        return ""
+    return (
+        f"num-examples: expected at most {MAX_WEIGHT_RATIO} times the median "
+        f"{typical:g}, found {quoted(weight)}"
+    )
 
 
 def _unlike(layout: frozenset[str], typical: frozenset[str]) -> str:
@@ -123,7 +156,7 @@ def _is_weight(weight: object) -> TypeGuard[float]:
     if isinstance(weight, bool) or not isinstance(weight, Real):
         return False
     try:
-        return 0 < float(weight) < inf
+        return 0 < float(weight) < MAX_WEIGHT
     except OverflowError:
         return False
 
@@ -134,19 +167,17 @@ def _most_common(layouts: Iterable[frozenset[str]]) -> frozenset[str]:
     return counted[0][0] if counted else frozenset()
 
 
-def _read_state(arrays: EncodedArrays, reference: Reference) -> tuple[State, bool]:
-    """Decode one update and tell whether it had to be put in order."""
+def _read_state(arrays: EncodedArrays, reference: Reference) -> State:
+    """Decode one update, in the global order."""
     _check_keys(arrays.keys(), reference.keys)
     state: dict[str, Tensor] = {}
-    changed = tuple(arrays) != reference.keys
     with reading_only():
         for key, name in zip(reference.keys, reference.names, strict=True):
             label = name if key == name else f"array {key} ({name})"
-            sent = _decoded(label, arrays[key], reference.state[name].shape)
-            state[name] = _cast(label, sent, _allowed_dtypes(name, reference))
-            _check_finite(label, state[name])
-            changed |= state[name] is not sent
-    return state, changed
+            tensor = _decoded(label, arrays[key], reference.state[name].shape)
+            _check_values(label, tensor, name, reference)
+            state[name] = tensor
+    return state
 
 
 def _check_keys(found: KeysView[str], expected: tuple[str, ...]) -> None:
@@ -171,30 +202,65 @@ def _decoded(label: str, data: bytes, expected: torch.Size) -> Tensor:
     return tensor
 
 
-def _allowed_dtypes(name: str, reference: Reference) -> tuple[torch.dtype, torch.dtype]:
-    """Allow the model's own dtype too, as aggregates are often wider than it."""
-    return reference.state[name].dtype, reference.model_dtypes[name]
-
-
-def _cast(label: str, tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> Tensor:
-    if tensor.dtype in allowed:
-        return tensor
-    target = allowed[0]
-    cast = tensor.to(target)
-    if not target.is_floating_point and not torch.equal(cast.to(tensor.dtype), tensor):
-        raise QuarantineError(
-            f"{label}: expected {target}, found {tensor.dtype} of other values"
-        )
-    return cast
-
-
-def _check_finite(label: str, tensor: Tensor) -> None:
-    """Let a finite sum prove finite values in one pass; a large sum may overflow."""
-    if not tensor.is_floating_point() or torch.isfinite(tensor.sum()):
+def _check_values(label: str, tensor: Tensor, name: str, reference: Reference) -> None:
+    """Refuse what would not stay finite in the model or in an aggregate."""
+    if not tensor.numel():
         return
-    num_bad = int(torch.isfinite(tensor).logical_not().sum())
-    if num_bad:
+    values = tensor.double() if tensor.dtype in UNSIGNED else tensor
+    low, high = (bound.item() for bound in values.aminmax())
+    target, largest = reference.state[name].dtype, _largest(name, reference)
+    least = 0.0 if name in reference.variances else -largest
+    if not (least <= low and high <= largest):
         raise QuarantineError(
-            f"{label}: expected finite {tensor.dtype} values, found {num_bad} "
-            f"of {tensor.numel()} NaN or infinite"
+            f"{label}: expected finite values from {least:g} to {largest:g}, "
+            f"found {low:g} to {high:g}"
         )
+    is_fraction = tensor.is_floating_point() and not target.is_floating_point
+    if is_fraction and not torch.equal(tensor.round(), tensor):
+        raise QuarantineError(f"{label}: expected {target}, found fractions")
+
+
+def _largest(name: str, reference: Reference) -> float:
+    """Give the largest magnitude that the model's and the global dtype can hold."""
+    dtypes = (reference.state[name].dtype, reference.model_dtypes[name])
+    return min(MAX_MAGNITUDE, *(float(_info(dtype).max) for dtype in dtypes))
+
+
+def _info(dtype: torch.dtype) -> torch.finfo | torch.iinfo:
+    if dtype is torch.bool:
+        return torch.iinfo(torch.uint8)
+    return torch.finfo(dtype) if dtype.is_floating_point else torch.iinfo(dtype)
+
+
+def _normalised(
+    updates: Sequence[Update],
+    states: Mapping[int, State],
+    quarantined: Mapping[int, str],
+    reference: Reference,
+) -> Admission:
+    """Put the admitted updates into one order, one dtype and one order of bytes."""
+    dtypes = {
+        name: _dtype(name, states.values(), reference) for name in reference.names
+    }
+    cast = {
+        place: {name: tensor.to(dtypes[name]) for name, tensor in state.items()}
+        for place, state in states.items()
+    }
+    changed = {
+        place
+        for place, state in cast.items()
+        if tuple(updates[place].arrays) != reference.keys
+        or any(state[name] is not sent for name, sent in states[place].items())
+        or not all(map(is_verbatim, updates[place].arrays.values()))
+    }
+    return Admission(cast, frozenset(changed), quarantined)
+
+
+def _dtype(name: str, states: Iterable[State], reference: Reference) -> torch.dtype:
+    """Leave the clients the model's own dtype where they all send it.
+
+    An aggregate is often wider than the model; otherwise its dtype counts.
+    """
+    sent = {state[name].dtype for state in states}
+    own = reference.model_dtypes[name]
+    return own if sent == {own} else reference.state[name].dtype

@@ -12,6 +12,8 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from flwr_vdcs.errors import quoted
+
 State = Mapping[str, Tensor]
 """A model's arrays by name, in the order of the global state."""
 
@@ -36,15 +38,35 @@ def decode(data: bytes) -> Tensor:
     UndecodableArrayError
         If the bytes are no such array, or not one of real numbers.
     """
+    try:
+        return _decode(data)
+    except UndecodableArrayError:
+        raise
+    except Exception as error:  # whatever hostile bytes make it raise
+        raise UndecodableArrayError("the bytes cannot be read as an array") from error
+
+
+def is_verbatim(data: bytes) -> bool:
+    """Tell whether PyTorch can read the array as it is, in this machine's byte order.
+
+    To be asked of bytes that `decode` takes.
+    """
+    _, _, dtype = _read_header(data[: _data_start(data)])
+    return bool(dtype.isnative)
+
+
+def _decode(data: bytes) -> Tensor:
     start = _data_start(data)
     shape, fortran_order, dtype = _read_header(data[:start])
     if dtype.kind not in "biuf" or dtype.itemsize > MAX_ITEMSIZE:
-        raise UndecodableArrayError(f"dtype {dtype} is no real number of up to 64 bits")
+        raise UndecodableArrayError(
+            f"dtype {quoted(str(dtype))} is no real number of up to 64 bits"
+        )
     count = math.prod(shape)
     if count * dtype.itemsize > len(data) - start:
         raise UndecodableArrayError(
-            f"shape {shape} of {dtype} needs {count * dtype.itemsize} bytes, "
-            f"found {len(data) - start}"
+            f"shape {quoted(shape)} of {dtype} needs more than the "
+            f"{len(data) - start} bytes found"
         )
     flat = np.frombuffer(data, dtype, count, start) if count else np.empty(0, dtype)
     array = flat.reshape(shape, order="F" if fortran_order else "C")
@@ -79,13 +101,9 @@ def _data_start(data: bytes) -> int:
 def _read_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Parse a header once: the clients of a federation all send the same ones."""
     stream = BytesIO(header)
-    try:
-        version = npy.read_magic(stream)
-        shape, fortran_order, dtype = HEADER_READER[version](stream)
-    except Exception as error:  # a parser of hostile bytes
-        raise UndecodableArrayError("the header cannot be read") from error
-    if any(length < 0 for length in shape):
-        raise UndecodableArrayError(f"shape {shape} has a negative length")
+    shape, fortran_order, dtype = HEADER_READER[npy.read_magic(stream)](stream)
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise UndecodableArrayError(f"shape {quoted(shape)} is not one of lengths")
     return shape, fortran_order, dtype
 
 

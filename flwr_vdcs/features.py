@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
 from flwr_vdcs.arrays import State
-from flwr_vdcs.errors import HeadNotFoundError, InputShapeError
+from flwr_vdcs.errors import HeadNotFoundError, InputShapeError, InvalidArgumentError
 
 LoadParameter = Callable[[str, Tensor], None]
 """Write the parameter of that name into the tensor given."""
@@ -56,18 +56,21 @@ class Probe:
         self.device = device
         self._model = _private_copy(model).to(device)
         self._dtype = _floating_dtype(self._model)
+        self._own_buffers = {n: b.clone() for n, b in self._model.named_buffers()}
         self.head = _find_head(self._model, self._prepare(samples), head)
         body = _parameters_outside(self._model, self.head)
-        self._parameters = [(name, p, _staging(p)) for name, p in body]
+        self._parameters = [(names, p, _staging(p)) for names, p in body]
         self.num_features = self._checked_width(samples)
 
-    def start_round(self, samples: Tensor, seed: int, buffers: State) -> None:
+    def start_round(self, samples: Tensor, seed: int, global_state: State) -> None:
         """Take over a round's virtual samples and the global model's buffers."""
         self._samples = self._prepare(samples)
         self._seed = seed
-        for name, buffer in self._model.named_buffers():
-            if name in buffers:
-                buffer.copy_(buffers[name])
+        self._names = global_state.keys()
+        self._buffers = {
+            name: global_state[name].to(buffer) if name in global_state else buffer
+            for name, buffer in self._own_buffers.items()
+        }
 
     @torch.no_grad()
     def features(self, load: LoadParameter) -> Float[Tensor, "samples features"]:
@@ -78,11 +81,16 @@ class Probe:
         load
             Called as ``load(name, out)`` for each parameter outside the head.
         """
-        for name, parameter, staging in self._parameters:
-            load(name, staging)
+        for names, parameter, staging in self._parameters:
+            load(next(name for name in names if name in self._names), staging)
             if staging is not parameter:
                 parameter.copy_(staging)
-        return self._run(self._samples, self._seed)
+        for name, buffer in self._buffers.items():
+            _set_buffer(self._model, name, buffer.clone())
+        features = self._run(self._samples, self._seed)
+        if features.shape != (len(self._samples), self.num_features):
+            raise ValueError(f"the features have shape {tuple(features.shape)}")
+        return features
 
     def _checked_width(self, samples: Tensor) -> int:
         features = self._run(self._prepare(samples), seed=0)
@@ -109,7 +117,7 @@ class Probe:
         finally:
             hook.remove()
         rows = [part.flatten(1) for part in inputs]
-        return torch.cat(rows, dim=1).to("cpu", copy=True)
+        return torch.cat(rows, dim=1).cpu()
 
 
 @contextmanager
@@ -124,13 +132,24 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _private_copy(model: nn.Module) -> nn.Module:
-    private = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+    private = _deep_copy(model).eval().requires_grad_(requires_grad=False)
     if any(p.dtype in HALF for p in private.parameters()):
         private = private.float()
     for module in private.modules():
         if isinstance(module, _NormBase):
             _normalise_by_samples(module)
     return private
+
+
+def _deep_copy(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise InvalidArgumentError(
+            "model",
+            type(model).__name__,
+            f"a model that copy.deepcopy can copy ({type(error).__name__})",
+        ) from error
 
 
 def _normalise_by_samples(layer: _NormBase) -> None:
@@ -151,10 +170,25 @@ def _staging(parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter, device="cpu")
 
 
-def _parameters_outside(model: nn.Module, head: str) -> list[tuple[str, Tensor]]:
-    """Leave out the head's own, but not those it shares with another layer."""
-    named = model.named_parameters(remove_duplicate=False)
-    return [(name, p) for name, p in named if not name.startswith(f"{head}.")]
+def _parameters_outside(
+    model: nn.Module, head: str
+) -> list[tuple[tuple[str, ...], Tensor]]:
+    """Give each parameter with all its names, but for those that only the head has."""
+    named = list(model.named_parameters(remove_duplicate=False))
+    names: dict[Tensor, list[str]] = {parameter: [] for _, parameter in named}
+    for name, parameter in named:
+        names[parameter].append(name)
+    return [
+        (tuple(known_as), parameter)
+        for parameter, known_as in names.items()
+        if not all(name.startswith(f"{head}.") for name in known_as)
+    ]
+
+
+def _set_buffer(model: nn.Module, name: str, value: Tensor) -> None:
+    """Put a buffer in place, whatever shape a forward pass has left there."""
+    module, _, own_name = name.rpartition(".")
+    setattr(model.get_submodule(module), own_name, value)
 
 
 def _find_head(model: nn.Module, samples: Tensor, head: str | None) -> str:
@@ -211,6 +245,6 @@ def _capture_input(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
 
     def keep(_module: nn.Module, args: Any, kwargs: Any) -> None:
         inputs = (value for value in (*args, *kwargs.values()))
-        captured.append(next(v for v in inputs if isinstance(v, Tensor)))
+        captured.append(next(v for v in inputs if isinstance(v, Tensor)).clone())
 
     return head.register_forward_pre_hook(keep, with_kwargs=True)

@@ -91,7 +91,8 @@ class Guard:
         features, failed = self._look(admission.states, reference.state, seed)
         places = [place for place in admission.states if place not in failed]
         scores, unscored = self._score(features, places)
-        refused = {**admission.quarantined, **failed, **unscored}
+        unsure = {**failed, **unscored} if self.num_malicious > 0 else {}
+        refused = {**admission.quarantined, **unsure}
         num_scored = len(updates) - len(refused)
         num_malicious = count_malicious(self.num_malicious, num_scored)
         skipped = self.num_malicious > 0 and not can_select(num_scored, num_malicious)
@@ -140,10 +141,7 @@ class Guard:
             except Exception as error:  # noqa: BLE001  # an update made the model raise
                 failed[place] = f"the model cannot run with it: {type(error).__name__}"
                 continue
-            if torch.isfinite(found).all():
-                rows.append(found)
-            else:
-                failed[place] = "its features are not finite: the values are too large"
+            rows.append(_without_direction_where_not_finite(found))
         return torch.stack(rows) if rows else torch.empty(0, 0, 0), failed
 
     def _score(
@@ -159,6 +157,12 @@ class Guard:
         scores = dict(zip(places, found.tolist(), strict=True))
         finite = {place: s for place, s in scores.items() if isfinite(s)}
         return finite, dict.fromkeys(scores.keys() - finite, "its score is not finite")
+
+
+def _without_direction_where_not_finite(features: Tensor) -> Tensor:
+    """Let a sample whose features overflow agree with nobody: its cosine is 0."""
+    is_finite = torch.isfinite(features).all(dim=-1, keepdim=True)
+    return torch.where(is_finite, features, 0.0)
 
 
 def _in_order(

@@ -4,6 +4,7 @@ import logging
 import os
 
 from flwr_vdcs.audit import AuditLog
+from flwr_vdcs.errors import quoted
 from flwr_vdcs.report import RoundReport
 
 logger = logging.getLogger("flwr")
@@ -45,6 +46,17 @@ class Journal:
             )
         self._publish(report)
 
+    @staticmethod
+    def note_shortage(report: RoundReport, quorum: int) -> None:
+        """Say that the wrapped strategy cannot work with what is left."""
+        logger.warning(
+            "Round %d: the model is kept, as the wrapped strategy needs %d updates and "
+            "%d are left.",
+            report.server_round,
+            quorum,
+            report.num_kept,
+        )
+
     def note_blindness(self) -> None:
         """Say once that secure aggregation leaves nothing to look at."""
         if not self._told_of_blindness:
@@ -65,7 +77,7 @@ class Journal:
             if decision.verdict == "quarantined":
                 logger.warning(
                     "Client %s is quarantined in round %d (%s): %s",
-                    decision.client_id,
+                    _printable(decision.client_id),
                     report.server_round,
                     report.phase,
                     decision.reason,
@@ -84,3 +96,8 @@ class Journal:
                 audit_log.path,
                 error,
             )
+
+
+def _printable(client_id: str) -> str:
+    """Keep a client from writing lines of its own into the log."""
+    return client_id if client_id.isprintable() else quoted(client_id)

@@ -19,11 +19,13 @@ from flwr_vdcs.arrays import encode
 from flwr_vdcs.errors import SecureAggregationError
 from flwr_vdcs.guard import Guard
 from flwr_vdcs.journal import Journal
+from flwr_vdcs.report import RoundReport
 from flwr_vdcs.updates import (
     encoded_parameters,
     update_from_legacy_evaluation,
     update_from_result,
 )
+from flwr_vdcs.wrapped import minimum_results
 
 FitResults = list[tuple[ClientProxy, FitRes]]
 FitFailures = list[tuple[ClientProxy, FitRes] | BaseException]
@@ -66,7 +68,7 @@ class LegacyAdapter(Strategy):
         examination = self._guard.examine(server_round, updates)
         report = examination.report
         self._journal.note_training(report)
-        if report.is_empty:
+        if report.is_empty or self._are_too_few(report):
             return None, dict(report.counts())
 
         in_order = {
@@ -79,7 +81,7 @@ class LegacyAdapter(Strategy):
             if report.decisions[place].verdict == "kept"
         ]
         aggregate, metrics = self.strategy.aggregate_fit(server_round, kept, failures)
-        return aggregate, {**metrics, **report.counts()}
+        return aggregate, {**(metrics or {}), **report.counts()}
 
     def configure_evaluate(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
@@ -110,6 +112,14 @@ class LegacyAdapter(Strategy):
     ) -> tuple[float, dict[str, Scalar]] | None:
         """Let the wrapped strategy evaluate on the server."""
         return self.strategy.evaluate(server_round, parameters)
+
+    def _are_too_few(self, report: RoundReport) -> bool:
+        """Tell whether leaving out updates would make the wrapped strategy raise."""
+        quorum = minimum_results(self.strategy)
+        is_short = report.num_kept < min(quorum, len(report.decisions))
+        if is_short:
+            self._journal.note_shortage(report, quorum)
+        return is_short
 
     def _forwarded(self, result: FitRes, in_order: Parameters | None) -> FitRes:
         """Give the result itself where nothing of it has to change."""

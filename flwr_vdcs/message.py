@@ -55,9 +55,12 @@ class MessageAdapter(Strategy):
         kept = _without_refused(replies, report)
         if self._equal_weights:
             for reply in kept:
-                set_weight(reply, self._metric_keys, 1)
+                if not reply.has_error():
+                    set_weight(reply, self._metric_keys, 1)
         aggregate, metrics = self.strategy.aggregate_train(server_round, kept)
-        return aggregate, MetricRecord({**(metrics or {}), **report.counts()})
+        metrics = MetricRecord() if metrics is None else metrics
+        metrics.update(report.counts())
+        return aggregate, metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

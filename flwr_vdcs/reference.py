@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from flwr_vdcs.arrays import State, UndecodableArrayError, decode, reading_only
 from flwr_vdcs.errors import ArraysMismatchError, listed
@@ -27,12 +28,15 @@ class Reference:
         The arrays by name, viewed without copying.
     model_dtypes
         The model's own dtype of each; an aggregate may have another one.
+    variances
+        The names of running variances, which are never negative.
     """
 
     keys: tuple[str, ...]
     names: tuple[str, ...]
     state: State
     model_dtypes: Mapping[str, torch.dtype]
+    variances: frozenset[str] = frozenset()
 
 
 def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
@@ -58,7 +62,16 @@ def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
                 f"{name} has shape {tuple(own[name].shape)} in the model, "
                 f"{tuple(tensor.shape)} in the arrays"
             )
-    return Reference(keys, names, state, {name: own[name].dtype for name in names})
+    dtypes = {name: own[name].dtype for name in names}
+    return Reference(keys, names, state, dtypes, _variances(model))
+
+
+def _variances(model: nn.Module) -> frozenset[str]:
+    return frozenset(
+        f"{name}.running_var" if name else "running_var"
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase)
+    )
 
 
 def _are_positions(keys: tuple[str, ...]) -> bool:

@@ -49,7 +49,10 @@ class PaperScoring:
         """Run the feature extractor with the update's deviations as parameters."""
 
         def load_deviation(name: str, out: Tensor) -> None:
-            sub(update[name], global_state[name], out=out)
+            if out.is_floating_point():
+                sub(update[name], global_state[name], out=out)
+            else:
+                out.copy_(update[name] - global_state[name])
 
         return probe.features(load_deviation)
 

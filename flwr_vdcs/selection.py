@@ -53,8 +53,12 @@ def can_select(num_updates: int, num_to_drop: int) -> bool:
 
 
 def lowest(scores: Mapping[int, float], num_to_drop: int) -> frozenset[int]:
-    """Find the updates with the lowest scores (Eq. 19); of equals, the earlier."""
-    return frozenset(sorted(scores, key=scores.__getitem__)[:num_to_drop])
+    """Find the updates with the lowest scores (Eq. 19); of equals, the earlier.
+
+    Scores are compared to twelve decimals: what is beyond is rounding.
+    """
+    order = sorted(scores, key=lambda place: round(scores[place], 12))
+    return frozenset(order[:num_to_drop])
 
 
 def decide(

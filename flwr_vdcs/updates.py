@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
 from numbers import Real
 from typing import Any
 
@@ -14,6 +13,10 @@ from flwr_vdcs.reference import EncodedArrays
 
 WEIGHT_KEY = "num-examples"
 SERIALISATION = "numpy.ndarray"
+
+MAX_BITS = 64
+MAX_LOSS = 1e6
+"""Powers of it stay finite where a strategy weighs clients by their loss."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,13 @@ def update_from_result(client_id: str, result: FitRes) -> Update:
         client_id,
         encoded_parameters(result.parameters),
         result.num_examples,
-        _layout(result.metrics),
+        _layout(result.metrics or {}),
     )
 
 
 def update_from_legacy_evaluation(client_id: str, result: EvaluateRes) -> Update:
     """Read a result of a legacy evaluation."""
-    return Update(client_id, {}, result.num_examples, _layout(result.metrics))
+    return Update(client_id, {}, result.num_examples, _layout(result.metrics or {}))
 
 
 def encoded_arrays(record: ArrayRecord) -> EncodedArrays:
@@ -131,9 +134,10 @@ def _claimed_weight(metrics: MetricRecord, weight_key: str | None) -> object:
 
 def _check_loss(metrics: MetricRecord, loss_key: str | None) -> None:
     loss = metrics.get(loss_key, 0.0) if loss_key else 0.0
-    if isinstance(loss, list) or not 0 <= loss < inf:
+    if isinstance(loss, list) or not 0 <= loss <= MAX_LOSS:
         raise _DefectiveReplyError(
-            f"{loss_key}: expected a finite number >= 0, found {quoted(loss)}"
+            f"{loss_key}: expected a number from 0 to {MAX_LOSS:g}, "
+            f"found {quoted(loss)}"
         )
 
 
@@ -156,8 +160,10 @@ def _kind(value: object) -> str:
     """Tell apart what cannot be averaged together: numbers, lists by length, others."""
     if isinstance(value, list):
         return f" (list of {len(value)})"
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    return "" if is_number else f" ({type(value).__name__})"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return f" ({type(value).__name__})"
+    is_huge = isinstance(value, int) and value.bit_length() > MAX_BITS
+    return " (beyond 64 bits)" if is_huge else ""
 
 
 def set_arrays(reply: Message, arrays: ArrayRecord) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from flwr.server.strategy import Bulyan as LegacyBulyan
 from flwr.server.strategy import Strategy as LegacyStrategy
 from flwr.serverapp.strategy import Strategy
 
@@ -41,6 +42,16 @@ def metric_keys(strategy: AnyStrategy) -> MetricKeys:
         weight=_first_name(strategy, "weighted_by_key"),
         loss=_first_name(strategy, "train_loss_key"),
     )
+
+
+def minimum_results(strategy: AnyStrategy) -> int:
+    """Give the number of results below which the strategy raises (legacy Bulyan)."""
+    quorums = (
+        4 * inner.num_malicious_clients + 3
+        for inner in _layers(strategy)
+        if isinstance(inner, LegacyBulyan)
+    )
+    return max(quorums, default=1)
 
 
 def caution(strategy: AnyStrategy) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import threading
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 from torch.testing import assert_close
 
-from flwr_vdcs.errors import HeadNotFoundError, InputShapeError
+from flwr_vdcs.errors import HeadNotFoundError, InputShapeError, InvalidArgumentError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.scoring import PaperScoring
 from flwr_vdcs.virtual import draw_samples, gaussian
@@ -151,7 +152,7 @@ def test_random_layers_draw_alike_and_leave_the_global_generator():
     """Always-on noise is the same for every client, drawn from the round's seed."""
     model, samples = seeded(NoisyHead), torch.ones(4, 3)
     probe = Probe(model, samples, None, CPU)
-    probe.start_round(samples, 5, {})
+    probe.start_round(samples, 5, model.state_dict())
     state = torch.random.get_rng_state()
     load = lambda name, out: out.copy_(model.state_dict()[name])  # noqa: E731
     assert torch.equal(probe.features(load), probe.features(load))
@@ -218,10 +219,50 @@ def test_weights_shared_with_the_head_are_loaded():
     """Leaving out the head does not leave out an embedding that shares its weight."""
     model, tokens = seeded(Tied), torch.tensor([[1, 2], [3, 4]])
     probe = Probe(model, tokens, None, CPU)
-    probe.start_round(tokens, 0, {})
+    probe.start_round(tokens, 0, model.state_dict())
     features = probe.features(lambda _name, out: out.fill_(2.0))
     assert probe.head == "head"
     assert_close(features, torch.full((2, 8), 2.0))
+
+
+def test_tied_parameters_under_one_name_are_loaded():
+    """Parameters alone name a shared weight once, maybe under the head's name."""
+    model, tokens = seeded(Tied), torch.tensor([[1, 2], [3, 4]])
+    probe = Probe(model, tokens, None, CPU)
+    probe.start_round(tokens, 0, dict(model.named_parameters()))
+    features = probe.features(lambda _name, out: out.fill_(2.0))
+    assert_close(features, torch.full((2, 8), 2.0))
+
+
+class Counting(nn.Module):
+    """A model that changes its own buffers as it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()), persistent=False)
+        self.body, self.fc = nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add one for every pass."""
+        self.seen = self.seen + 1
+        return self.fc(self.body(x) + self.seen)
+
+
+def test_what_one_client_leaves_in_a_buffer_the_next_does_not_find():
+    """Every client starts from the same buffers."""
+    model, samples = seeded(Counting), torch.ones(2, 3)
+    probe = Probe(model, samples, None, CPU)
+    probe.start_round(samples, 0, dict(model.named_parameters()))
+    load = lambda name, out: out.copy_(dict(model.named_parameters())[name])  # noqa: E731
+    assert torch.equal(probe.features(load), probe.features(load))
+
+
+def test_a_model_that_cannot_be_copied_is_an_error():
+    """The error says what the model must be able to do."""
+    model = seeded(mlp)
+    model.lock = threading.Lock()
+    with pytest.raises(InvalidArgumentError, match=r"copy\.deepcopy can copy"):
+        Probe(model, torch.ones(2, 3, 4), None, CPU)
 
 
 def test_finds_a_parametrised_head():
@@ -243,8 +284,9 @@ def test_a_head_may_be_a_block_and_have_pixels():
 def test_half_precision_is_widened():
     """A model in float16 is probed in float32."""
     samples = torch.ones(2, 3, 4)
-    probe = Probe(seeded(mlp).half(), samples, None, CPU)
-    probe.start_round(samples.half(), 0, {})
+    model = seeded(mlp).half()
+    probe = Probe(model, samples, None, CPU)
+    probe.start_round(samples.half(), 0, model.state_dict())
     assert probe.features(lambda _name, out: out.fill_(1.0)).dtype is torch.float32
 
 
