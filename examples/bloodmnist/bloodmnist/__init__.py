@@ -1,0 +1,1 @@
+"""The paper's experiment on blood cell images, as a Flower app."""
