@@ -1,0 +1,119 @@
+"""Server: the run config's strategy, tested on held-out images after every round."""
+
+from __future__ import annotations
+
+from flwr.app import (
+    ArrayRecord,
+    Context,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.serverapp import Grid, ServerApp
+from torch import nn
+
+from bloodmnist.algorithms import find_algorithm
+from bloodmnist.attacks.backdoor import success_rate
+from bloodmnist.attacks.roster import count_poisoned
+from bloodmnist.data import Dataset, load_dataset
+from bloodmnist.defense import Federation, Validate, build_strategy
+from bloodmnist.journal import Journal
+from bloodmnist.model import State, build_model
+from bloodmnist.receipts import ReceiptStrategy
+from bloodmnist.training import iterate, test
+from flwr_vdcs.device import resolve_device
+
+MIN_CLIENTS = 3
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train for some rounds, testing the global model on held-out images each round."""
+    config = context.run_config
+    find_algorithm(str(config["algorithm"]))
+    partitions = ask_partitions(grid)
+    num_poisoned = count_poisoned(config, len(partitions))
+    dataset = load_dataset(str(config["data-path"]))
+    model = build_model(int(config["seed"]), dataset.num_classes)
+    model.to(resolve_device(str(config["device"])))
+
+    federation = Federation(
+        run_config=config,
+        model=build_model(seed=0, num_classes=dataset.num_classes),
+        num_clients=len(partitions),
+        num_poisoned=num_poisoned,
+        validate=make_validate(model, dataset),
+    )
+    strategy = ReceiptStrategy(build_strategy(federation), partitions)
+    journal = Journal(
+        str(config["results"]), str(config["tensorboard"]), partitions, num_poisoned
+    )
+
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        model.load_state_dict(arrays.to_torch_state_dict())
+        measured = measure(model, dataset, str(config["attack"]))
+        journal.write(server_round, measured, strategy.reports)
+        return MetricRecord(measured)
+
+    strategy.start(
+        grid=grid,
+        initial_arrays=ArrayRecord(model.state_dict()),
+        num_rounds=int(config["num-server-rounds"]),
+        evaluate_fn=evaluate,
+    )
+
+
+def measure(model: nn.Module, dataset: Dataset, attack: str) -> dict[str, float]:
+    """Measure accuracy and loss on the test images, and a backdoor's success."""
+    loss, accuracy = test(model, dataset.test)
+    measured = {"accuracy": accuracy, "loss": loss}
+    if attack == "backdoor":
+        batches = iterate(dataset.test, next(model.parameters()).device)
+        measured["attack-success"] = success_rate(model, batches)
+    return measured
+
+
+def make_validate(model: nn.Module, dataset: Dataset) -> Validate:
+    """Make the function that gives loss and error on the server's validation images.
+
+    It uses the given model, whose weights are overwritten.
+    """
+
+    def validate(state: State) -> tuple[float, float]:
+        model.load_state_dict(state)
+        loss, accuracy = test(model, dataset.validation)
+        return loss, 1 - accuracy
+
+    return validate
+
+
+def ask_partitions(grid: Grid) -> dict[int, int]:
+    """Ask every connected node which partition it holds.
+
+    Returns
+    -------
+    dict[int, int]
+        Partition by node id.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three nodes: two that differ cannot be judged.
+    """
+    nodes = list(grid.get_node_ids())
+    if len(nodes) < MIN_CLIENTS:
+        raise ValueError(
+            f"need at least {MIN_CLIENTS} clients, got {len(nodes)}: "
+            'add --federation-config "num-supernodes=10" to flwr run'
+        )
+    questions = [
+        Message(content=RecordDict(), message_type=MessageType.QUERY, dst_node_id=node)
+        for node in nodes
+    ]
+    return {
+        answer.metadata.src_node_id: answer.content["partition"]["partition-id"]
+        for answer in grid.send_and_receive(questions)
+    }
