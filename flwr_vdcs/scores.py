@@ -43,10 +43,9 @@ def consistency_scores(
         raise InvalidArgumentError(
             "features", tuple(features.shape), "the features of at least 2 clients"
         )
-    unit = _unit(features)
-    with_all = unit @ unit.sum(dim=0)
-    with_itself: Tensor = torch.linalg.vector_norm(unit, dim=1).square()
-    return (with_all - with_itself) / (num_samples * (num_clients - 1))
+    total = sum(_unit(client) for client in features)
+    agreement = [unit @ (total - unit) for unit in map(_unit, features)]
+    return torch.stack(agreement) / (num_samples * (num_clients - 1))
 
 
 def similarity_matrix(
@@ -67,17 +66,16 @@ def similarity_matrix(
         K x K similarities in ``[-1, 1]``, float64, symmetric. It is quadratic in K
         and meant for looking at a round; `consistency_scores` does not need it.
     """
-    unit = _unit(features)
+    unit = torch.stack([_unit(client) for client in features])
     return unit @ unit.T / features.shape[1]
 
 
-def _unit(
-    features: Float[Tensor, "clients samples features"],
-) -> Float[Tensor, "clients samples*features"]:
-    """Scale each feature vector to length 1, and lay a client's out in one row.
+def _unit(features: Float[Tensor, "samples features"]) -> Float[Tensor, " row"]:
+    """Scale a client's feature vectors to length 1, and lay them out in one row.
 
-    The inner product of two rows is then the sum of cosines over the samples.
+    The inner product of two rows is then the sum of cosines over the samples. One
+    client at a time, so that the float64 copy of it is all the memory that is needed.
     """
     unit = features.to(torch.float64, copy=True)
     unit /= torch.linalg.vector_norm(unit, dim=-1, keepdim=True).clamp_min(TINY)
-    return unit.flatten(1)
+    return unit.flatten()
