@@ -32,14 +32,15 @@ class UnsupportedStrategyError(VirtualConsistencyError, TypeError):
 
 
 class NumMaliciousError(VirtualConsistencyError, ValueError):
-    """``num_malicious`` is neither a count nor a fraction below one half."""
+    """``num_malicious`` is no count, no fraction below one half and not "auto"."""
 
     def __init__(self, num_malicious: object) -> None:
         self.num_malicious = num_malicious
         super().__init__(
             f"num_malicious={num_malicious!r} is not possible: give an int >= 0 "
-            "(clients per round), or a float in [0, 0.5) (fraction of the admitted "
-            "updates). Half or more malicious clients cannot be told from the honest."
+            "(clients per round), a float in [0, 0.5) (fraction of the admitted "
+            "updates), or 'auto'. Half or more malicious clients cannot be told from "
+            "the honest."
         )
 
 

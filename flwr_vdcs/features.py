@@ -1,7 +1,7 @@
 """Parameters to features: what the model sees in the virtual samples."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,14 @@ from torch.utils.hooks import RemovableHandle
 from flwr_vdcs.arrays import State
 from flwr_vdcs.errors import HeadNotFoundError, InputShapeError, InvalidArgumentError
 
-LoadParameter = Callable[[str, Tensor], None]
+LoadParameter = Callable[[str, Tensor], object]
 """Write the parameter of that name into the tensor given."""
+
+Named = tuple[tuple[str, ...], Tensor, Tensor]
+"""A parameter's names, itself, and the tensor on the CPU to put it together in."""
+
+Capture = Callable[[nn.Module, list[Tensor]], RemovableHandle]
+"""Collect what passes through a layer, until the handle is removed."""
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -54,19 +60,24 @@ class Probe:
         self, model: nn.Module, samples: Tensor, head: str | None, device: torch.device
     ) -> None:
         self.device = device
-        self._model = _private_copy(model).to(device)
+        self._model, self._statistics = _private_copy(model)
+        self._model.to(device)
         self._dtype = _floating_dtype(self._model)
         self._own_buffers = {n: b.clone() for n, b in self._model.named_buffers()}
         self.head = _find_head(self._model, self._prepare(samples), head)
-        body = _parameters_outside(self._model, self.head)
-        self._parameters = [(names, p, _staging(p)) for names, p in body]
+        known = [(names, p, _staging(p)) for names, p in _named_parameters(self._model)]
+        self._parameters = [each for each in known if not self._is_of_head(each[0])]
+        self._head_parameters = [each for each in known if self._is_of_head(each[0])]
+        self.parameter_names = frozenset(name for names, *_ in known for name in names)
         self.num_features = self._checked_width(samples)
 
     def start_round(self, samples: Tensor, seed: int, global_state: State) -> None:
         """Take over a round's virtual samples and the global model's buffers."""
         self._samples = self._prepare(samples)
-        self._seed = seed
+        self.seed = seed
         self._names = global_state.keys()
+        self._global_state = global_state
+        self._global_answers: Tensor | None = None
         self._buffers = {
             name: global_state[name].to(buffer) if name in global_state else buffer
             for name, buffer in self._own_buffers.items()
@@ -81,16 +92,53 @@ class Probe:
         load
             Called as ``load(name, out)`` for each parameter outside the head.
         """
-        for names, parameter, staging in self._parameters:
-            load(next(name for name in names if name in self._names), staging)
-            if staging is not parameter:
-                parameter.copy_(staging)
-        for name, buffer in self._buffers.items():
-            _set_buffer(self._model, name, buffer.clone())
-        features = self._run(self._samples, self._seed)
+        self._load(self._parameters, load)
+        self._set_buffers(self._buffers)
+        features = self._run(self._samples, self.seed)
         if features.shape != (len(self._samples), self.num_features):
             raise ValueError(f"the features have shape {tuple(features.shape)}")
         return features
+
+    @torch.no_grad()
+    def answers(self, state: State) -> Float[Tensor, "samples answers"]:
+        """Run the whole model with a state of its own and give its head's output.
+
+        It runs as it would be used: normalisation layers take their running statistics
+        from the state, if it has them.
+        """
+        known = [*self._parameters, *self._head_parameters]
+        self._load(known, lambda name, out: out.copy_(state[name]))
+        own = {**self._buffers, **self._statistics}
+        self._set_buffers({n: state[n].to(b) for n, b in own.items() if n in state})
+        try:
+            return self._run(self._samples, self.seed, _capture_output)
+        finally:
+            for name in self._statistics:
+                _set_buffer(self._model, name, None)
+
+    def global_answers(self) -> Float[Tensor, "samples answers"]:
+        """Run the whole global model, once a round."""
+        if self._global_answers is None:
+            self._global_answers = self.answers(self._global_state)
+        return self._global_answers
+
+    def is_of_head(self, name: str) -> bool:
+        """Tell whether a parameter belongs to the head."""
+        return name.startswith(f"{self.head}.")
+
+    def _is_of_head(self, names: Iterable[str]) -> bool:
+        """Tell whether it is the head's alone: no other layer shares it."""
+        return all(map(self.is_of_head, names))
+
+    def _load(self, parameters: list[Named], load: LoadParameter) -> None:
+        for names, parameter, staging in parameters:
+            load(next(name for name in names if name in self._names), staging)
+            if staging is not parameter:
+                parameter.copy_(staging)
+
+    def _set_buffers(self, buffers: State) -> None:
+        for name, buffer in buffers.items():
+            _set_buffer(self._model, name, buffer.clone())
 
     def _checked_width(self, samples: Tensor) -> int:
         features = self._run(self._prepare(samples), seed=0)
@@ -107,16 +155,19 @@ class Probe:
         return samples.to(self.device, dtype)
 
     @torch.no_grad()
-    def _run(self, samples: Tensor, seed: int) -> Float[Tensor, "samples features"]:
+    def _run(
+        self, samples: Tensor, seed: int, capture: Capture | None = None
+    ) -> Float[Tensor, "samples features"]:
         """Layers that draw random numbers all the same draw them alike every time."""
-        inputs: list[Tensor] = []
-        hook = _capture_input(self._model.get_submodule(self.head), inputs)
+        captured: list[Tensor] = []
+        head = self._model.get_submodule(self.head)
+        hook = (capture or _capture_input)(head, captured)
         try:
             with _seeded(seed, self.device):
                 self._model(samples)
         finally:
             hook.remove()
-        rows = [part.flatten(1) for part in inputs]
+        rows = [part.flatten(1) for part in captured]
         return torch.cat(rows, dim=1).cpu()
 
 
@@ -131,14 +182,21 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _private_copy(model: nn.Module) -> nn.Module:
+def _private_copy(model: nn.Module) -> tuple[nn.Module, State]:
+    """Copy the model, and give the running statistics that its layers now lack."""
     private = _deep_copy(model).eval().requires_grad_(requires_grad=False)
     if any(p.dtype in HALF for p in private.parameters()):
         private = private.float()
-    for module in private.modules():
-        if isinstance(module, _NormBase):
-            _normalise_by_samples(module)
-    return private
+    layers = {n: m for n, m in private.named_modules() if isinstance(m, _NormBase)}
+    statistics = {
+        f"{name}.{own_name}" if name else own_name: buffer.clone()
+        for name, layer in layers.items()
+        for own_name, buffer in layer.named_buffers(recurse=False)
+        if own_name in {"running_mean", "running_var"}
+    }
+    for layer in layers.values():
+        _normalise_by_samples(layer)
+    return private, statistics
 
 
 def _deep_copy(model: nn.Module) -> nn.Module:
@@ -170,22 +228,16 @@ def _staging(parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter, device="cpu")
 
 
-def _parameters_outside(
-    model: nn.Module, head: str
-) -> list[tuple[tuple[str, ...], Tensor]]:
-    """Give each parameter with all its names, but for those that only the head has."""
+def _named_parameters(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
+    """Give each parameter with all its names."""
     named = list(model.named_parameters(remove_duplicate=False))
     names: dict[Tensor, list[str]] = {parameter: [] for _, parameter in named}
     for name, parameter in named:
         names[parameter].append(name)
-    return [
-        (tuple(known_as), parameter)
-        for parameter, known_as in names.items()
-        if not all(name.startswith(f"{head}.") for name in known_as)
-    ]
+    return [(tuple(known_as), parameter) for parameter, known_as in names.items()]
 
 
-def _set_buffer(model: nn.Module, name: str, value: Tensor) -> None:
+def _set_buffer(model: nn.Module, name: str, value: Tensor | None) -> None:
     """Put a buffer in place, whatever shape a forward pass has left there."""
     module, _, own_name = name.rpartition(".")
     setattr(model.get_submodule(module), own_name, value)
@@ -248,3 +300,12 @@ def _capture_input(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
         captured.append(next(v for v in inputs if isinstance(v, Tensor)).clone())
 
     return head.register_forward_pre_hook(keep, with_kwargs=True)
+
+
+def _capture_output(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
+    """Keep what the head gives, every time that it is called."""
+
+    def keep(_module: nn.Module, _args: Any, output: Tensor) -> None:
+        captured.append(output.clone())
+
+    return head.register_forward_hook(keep)

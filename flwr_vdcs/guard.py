@@ -1,33 +1,34 @@
 """Updates to decisions: the examination of a round, independent of Flower's APIs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
-from flwr_vdcs.admission import Admission, admit, refused_claims
+from flwr_vdcs.admission import admit, refused_claims
 from flwr_vdcs.arrays import State
+from flwr_vdcs.bounds import shares_allowed, shortened
 from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
-from flwr_vdcs.report import RoundReport
+from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.scored import score
 from flwr_vdcs.scoring import Scoring
 from flwr_vdcs.selection import (
+    AUTO,
     NumMalicious,
     can_select,
     count_malicious,
     decide,
+    is_protecting,
 )
 from flwr_vdcs.updates import Update
 from flwr_vdcs.virtual import VirtualSamples, draw_samples, round_seed
 
 NUM_SAMPLES_TO_TRY = 2
 """Enough to see whether the model runs; batch normalisation needs more than one."""
-
-MIN_SCORED = 2
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Examination:
         The decisions, one for each update, in their order.
     normalised
         The arrays, by key, of kept updates that had to be put in the global order
-        and dtype, by their place in the round.
+        and dtype, or to be shortened, by their place in the round.
     """
 
     report: RoundReport
@@ -69,12 +70,22 @@ class Guard:
         self.scoring = scoring
         self.device = device
         self.seed = seed
+        self._threshold: float | None = getattr(scoring, "threshold", None)
+        self._max_update: float | None = getattr(scoring, "max_update", None)
+        if num_malicious == AUTO and self._threshold is None:
+            allowed = "a number, or a scoring with a threshold, such as 'hardened'"
+            raise InvalidArgumentError("num_malicious", num_malicious, allowed)
         self._virtual_samples = virtual_samples
         self._model = model
         self._reference: Reference | None = None
         few = min(num_virtual_samples, NUM_SAMPLES_TO_TRY)
         samples = draw_samples(virtual_samples, 0, few, input_shape)
         self.probe = Probe(model, samples, head, device)
+
+    @property
+    def is_protecting(self) -> bool:
+        """Whether any update may be dropped, or is everything a dry run."""
+        return is_protecting(self.num_malicious)
 
     def start_round(self, arrays: EncodedArrays) -> None:
         """Note the global state that goes out; its arrays are viewed, not copied."""
@@ -88,25 +99,37 @@ class Guard:
         seed = round_seed(self.seed, server_round)
         reference = self._reference
         admission = admit(updates, reference)
-        features, failed = self._look(admission.states, reference.state, seed)
-        places = [place for place in admission.states if place not in failed]
-        scores, unscored = self._score(features, places)
-        unsure = {**failed, **unscored} if self.num_malicious > 0 else {}
-        refused = {**admission.quarantined, **unsure}
+        self.probe.start_round(self._draw(seed), seed, reference.state)
+        scored = score(admission.states, reference.state, self.scoring, self.probe)
+        failed = scored.failed if self.is_protecting else {}
+        refused = {**admission.quarantined, **failed}
         num_scored = len(updates) - len(refused)
-        num_malicious = count_malicious(self.num_malicious, num_scored)
-        skipped = self.num_malicious > 0 and not can_select(num_scored, num_malicious)
+        num_malicious = count_malicious(
+            self.num_malicious, scored.scores.values(), self._threshold
+        )
+        skipped = self.is_protecting and not can_select(num_scored, num_malicious)
+        decisions = decide(
+            updates,
+            refused,
+            scored.scores,
+            num_malicious,
+            skipped=skipped,
+            reasons=scored.reasons,
+        )
+        short = self._shortened(admission.states, decisions, reference.state)
         report = RoundReport(
             server_round=server_round,
-            decisions=decide(updates, refused, scores, num_malicious, skipped=skipped),
+            decisions=_noting(decisions, short),
             num_malicious=num_malicious,
             scoring=self.scoring.name,
             device=str(self.device),
             seed=seed,
             seconds=perf_counter() - start,
             skipped=skipped,
+            sensitivity=scored.sensitivity,
         )
-        return Examination(report, _in_order(admission, report, reference.keys))
+        changed = {p: admission.states[p] for p in admission.normalised} | short
+        return Examination(report, _in_order(changed, report, reference.keys))
 
     def examine_claims(
         self, server_round: int, updates: Sequence[Update]
@@ -125,52 +148,46 @@ class Guard:
             phase="evaluate",
         )
 
-    def _look(
-        self, states: Mapping[int, State], global_state: State, seed: int
-    ) -> tuple[Tensor, dict[int, str]]:
-        """Compute the features of the updates, and tell which have none and why."""
-        samples = draw_samples(
+    def _draw(self, seed: int) -> Tensor:
+        return draw_samples(
             self._virtual_samples, seed, self.num_virtual_samples, self.input_shape
         )
-        self.probe.start_round(samples, seed, global_state)
-        rows: list[Tensor] = []
-        failed: dict[int, str] = {}
-        for place, state in states.items():
-            try:
-                found = self.scoring.features(self.probe, global_state, state)
-            except Exception as error:  # noqa: BLE001  # an update made the model raise
-                failed[place] = f"the model cannot run with it: {type(error).__name__}"
-                continue
-            rows.append(_without_direction_where_not_finite(found))
-        return torch.stack(rows) if rows else torch.empty(0, 0, 0), failed
 
-    def _score(
-        self, features: Tensor, places: Sequence[int]
-    ) -> tuple[dict[int, float], dict[int, str]]:
-        """Score the updates; a single one has nobody to be compared with."""
-        if len(features) < MIN_SCORED:
-            return {}, {}
-        found = self.scoring.scores(features)
-        if found.shape != (len(features),):
-            allowed = f"an object whose `scores` gives {len(features)} numbers here"
-            raise InvalidArgumentError("scoring", self.scoring.name, allowed)
-        scores = dict(zip(places, found.tolist(), strict=True))
-        finite = {place: s for place, s in scores.items() if isfinite(s)}
-        return finite, dict.fromkeys(scores.keys() - finite, "its score is not finite")
+    def _shortened(
+        self,
+        states: Mapping[int, State],
+        decisions: Sequence[Decision],
+        global_state: State,
+    ) -> dict[int, State]:
+        """Shorten kept updates that are longer than the scoring lets them be."""
+        if self._max_update is None or not self.is_protecting:
+            return {}
+        names = self.probe.parameter_names
+        shares = shares_allowed(states, global_state, names, self._max_update)
+        return {
+            place: shortened(states[place], global_state, share)
+            for place, share in shares.items()
+            if decisions[place].verdict == "kept"
+        }
 
 
-def _without_direction_where_not_finite(features: Tensor) -> Tensor:
-    """Let a sample whose features overflow agree with nobody: its cosine is 0."""
-    is_finite = torch.isfinite(features).all(dim=-1, keepdim=True)
-    return torch.where(is_finite, features, 0.0)
+def _noting(
+    decisions: Sequence[Decision], short: Collection[int]
+) -> tuple[Decision, ...]:
+    """Say of which updates only a part was handed on."""
+    reason = "shortened to the longest update that is allowed"
+    return tuple(
+        replace(decision, reason=reason) if place in short else decision
+        for place, decision in enumerate(decisions)
+    )
 
 
 def _in_order(
-    admission: Admission, report: RoundReport, keys: Sequence[str]
+    changed: Mapping[int, State], report: RoundReport, keys: Sequence[str]
 ) -> dict[int, dict[str, Tensor]]:
     """Give the arrays of kept updates that the wrapped strategy must get anew."""
-    kept = {p for p, d in enumerate(report.decisions) if d.verdict == "kept"}
     return {
-        place: dict(zip(keys, admission.states[place].values(), strict=True))
-        for place in kept & admission.normalised
+        place: dict(zip(keys, state.values(), strict=True))
+        for place, state in changed.items()
+        if report.decisions[place].verdict == "kept"
     }

@@ -10,6 +10,9 @@ from flwr_vdcs.report import RoundReport
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
 
+INSENSITIVE = 1e-3
+"""Features that vary less than this with the virtual samples say the same of all."""
+
 
 class Journal:
     """Keep every report, log it, and append it to the audit log if there is one."""
@@ -18,6 +21,7 @@ class Journal:
         self.reports: list[RoundReport] = []
         self.evaluation_reports: list[RoundReport] = []
         self._told_of_blindness = False
+        self._told_of_insensitivity = False
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
     def note_training(self, report: RoundReport) -> None:
@@ -44,7 +48,22 @@ class Journal:
                 "between them is arbitrary. Do all layers before the head train?",
                 report.server_round,
             )
+        self._note_insensitivity(report)
         self._publish(report)
+
+    def _note_insensitivity(self, report: RoundReport) -> None:
+        """Say once that the virtual samples do not show what they are there to show."""
+        if self._told_of_insensitivity or report.sensitivity is None:
+            return
+        if report.sensitivity < INSENSITIVE:
+            self._told_of_insensitivity = True
+            logger.warning(
+                "Round %d: the virtual samples hardly reach the features (sensitivity "
+                "%.1e), so the scores compare little but biases, and attacks can pass. "
+                'scoring="hardened" does not depend on it.',
+                report.server_round,
+                report.sensitivity,
+            )
 
     @staticmethod
     def note_shortage(report: RoundReport, quorum: int) -> None:

@@ -132,7 +132,7 @@ class LegacyAdapter(Strategy):
     def _pass_through(
         self, server_round: int, results: FitResults, failures: FitFailures
     ) -> tuple[Parameters | None, dict[str, Scalar]]:
-        if self._guard.num_malicious > 0:
+        if self._guard.is_protecting:
             raise SecureAggregationError
         self._journal.note_blindness()
         return self.strategy.aggregate_fit(server_round, results, failures)

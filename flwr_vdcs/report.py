@@ -21,7 +21,7 @@ class Decision:
     score : float or None
         The client's score; None where it was not scored.
     reason : str
-        Why it was not kept; empty if it was.
+        Why it was not kept, or was shortened; empty if it was kept as it is.
     """
 
     client_id: str
@@ -54,6 +54,9 @@ class RoundReport:
         Whether the round was skipped and the global model kept.
     phase : str
         ``"train"`` or ``"evaluate"``.
+    sensitivity : float or None
+        How much the features vary with the virtual samples, from 0, where they do not,
+        to 1, where they share no common part; None where nothing was scored.
     """
 
     server_round: int
@@ -65,6 +68,7 @@ class RoundReport:
     seconds: float
     skipped: bool = False
     phase: Literal["train", "evaluate"] = "train"
+    sensitivity: float | None = None
 
     @property
     def num_kept(self) -> int:
@@ -93,6 +97,21 @@ class RoundReport:
         kept = {d.score for d in self.decisions if d.verdict == "kept"}
         return bool(dropped & kept)
 
+    @property
+    def margin(self) -> float | None:
+        """Lowest score kept minus highest dropped; None if there are not both."""
+        scores = {
+            verdict: [
+                d.score
+                for d in self.decisions
+                if d.verdict == verdict and d.score is not None
+            ]
+            for verdict in ("kept", "dropped")
+        }
+        if not all(scores.values()):
+            return None
+        return min(scores["kept"]) - max(scores["dropped"])
+
     def counts(self) -> dict[str, Any]:
         """Give the metrics that every round returns to Flower."""
         return {
@@ -103,7 +122,7 @@ class RoundReport:
 
     def to_dict(self) -> Mapping[str, Any]:
         """Give the report as plain values, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "margin": self.margin}
 
     def _count(self, verdict: Verdict) -> int:
         return sum(decision.verdict == verdict for decision in self.decisions)

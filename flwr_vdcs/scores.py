@@ -79,3 +79,16 @@ def _unit(features: Float[Tensor, "samples features"]) -> Float[Tensor, " row"]:
     unit = features.to(torch.float64, copy=True)
     unit /= torch.linalg.vector_norm(unit, dim=-1, keepdim=True).clamp_min(TINY)
     return unit.flatten()
+
+
+def variation(
+    features: Float[Tensor, "samples features"],
+) -> Float[Tensor, ""]:
+    """Measure how much of the length of some rows is not common to them all.
+
+    It is 0 where all rows are the same, and 1 where they add up to nothing.
+    """
+    rows = features.double().flatten(1)
+    spread: Tensor = torch.linalg.vector_norm(rows - rows.mean(0))
+    length: Tensor = torch.linalg.vector_norm(rows)
+    return spread / length.clamp_min(TINY)

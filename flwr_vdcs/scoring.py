@@ -1,14 +1,19 @@
 """Scorings: which features to look at, and how to turn them into scores."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
-from torch import Tensor, sub
+from torch import Tensor, stack, sub
 
 from flwr_vdcs.arrays import State
 from flwr_vdcs.errors import UnknownScoringError
 from flwr_vdcs.features import Probe
+from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.scores import consistency_scores
+
+Features = Tensor | Mapping[str, Tensor]
+"""What a scoring looks at: one tensor, or several by name."""
 
 
 @runtime_checkable
@@ -16,21 +21,34 @@ class Scoring(Protocol):
     """A view of the updates and a way to score it.
 
     The M lowest scores are dropped. ``features`` is called once a client and
-    ``scores`` once a round; an update whose features cannot be computed or are not
-    finite is quarantined.
+    ``scores`` once a round; an update whose features cannot be computed or whose score
+    is not finite is quarantined.
+
+    An object may have more than is asked for here: ``threshold``, a number, lets
+    ``num_malicious="auto"`` drop what scores lower; ``max_update``, a number, has kept
+    updates shortened to this multiple of the median one; ``reasons(features)`` gives a
+    sentence for each client, which is reported for those that are dropped.
     """
 
     name: str
 
-    def features(
-        self, probe: Probe, global_state: State, update: State
-    ) -> Float[Tensor, "samples features"]:
-        """Look at one update."""
+    def features(self, probe: Probe, global_state: State, update: State) -> Any:
+        """Look at one update.
 
-    def scores(
-        self, features: Float[Tensor, "clients samples features"]
-    ) -> Float[Tensor, " clients"]:
-        """Score the updates of a round; higher is more consistent."""
+        Returns
+        -------
+        Tensor or dict of str to Tensor
+            Of the same shapes for every update of a round.
+        """
+
+    def scores(self, features: Any) -> Float[Tensor, " clients"]:
+        """Score the updates of a round; higher is more consistent.
+
+        Parameters
+        ----------
+        features : Tensor or dict of str to Tensor
+            What ``features`` gave, stacked: the first axis is that of the clients.
+        """
 
 
 class PaperScoring:
@@ -63,7 +81,17 @@ class PaperScoring:
         return consistency_scores(features)
 
 
-SCORINGS = {PaperScoring.name: PaperScoring}
+SCORINGS: Mapping[str, type[Scoring]] = {
+    PaperScoring.name: PaperScoring,
+    HardenedScoring.name: HardenedScoring,
+}
+
+
+def stacked(rows: Sequence[Any]) -> Features:
+    """Put what was seen of each update together."""
+    if isinstance(rows[0], Tensor):
+        return stack([*rows])
+    return {name: stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def resolve_scoring(scoring: object) -> Scoring:

@@ -1,14 +1,17 @@
 """Scores to selection: how many clients to drop, and which."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
+from typing import Literal
 
 from flwr_vdcs.errors import NumMaliciousError
 from flwr_vdcs.report import Decision
 from flwr_vdcs.updates import Update
 
-NumMalicious = int | float
+NumMalicious = int | float | Literal["auto"]
+
+AUTO: Literal["auto"] = "auto"
 
 HALF = 0.5
 
@@ -20,13 +23,15 @@ ROUNDING = 1e-9
 
 
 def check_num_malicious(num_malicious: object) -> NumMalicious:
-    """Return a valid ``num_malicious`` as a plain number.
+    """Return a valid ``num_malicious`` as a plain number or ``"auto"``.
 
     Raises
     ------
     NumMaliciousError
-        If it is not an int >= 0 or a float in [0, 0.5).
+        If it is not an int >= 0, a float in [0, 0.5) or ``"auto"``.
     """
+    if isinstance(num_malicious, str) and num_malicious == AUTO:
+        return AUTO
     if isinstance(num_malicious, bool) or not isinstance(num_malicious, Real):
         raise NumMaliciousError(num_malicious)
     if isinstance(num_malicious, Integral):
@@ -40,11 +45,26 @@ def check_num_malicious(num_malicious: object) -> NumMalicious:
     return num_malicious
 
 
-def count_malicious(num_malicious: NumMalicious, num_updates: int) -> int:
-    """Give M for one round: a fraction is of the admitted updates, rounded down."""
+def is_protecting(num_malicious: NumMalicious) -> bool:
+    """Tell whether any update may be dropped at all."""
+    return num_malicious == AUTO or num_malicious > 0
+
+
+def count_malicious(
+    num_malicious: NumMalicious, scores: Collection[float], threshold: float | None
+) -> int:
+    """Give M for one round.
+
+    A fraction is of the scored updates, rounded down. ``"auto"`` counts the scores
+    below the threshold, though never half of the updates or more.
+    """
+    if num_malicious == AUTO:
+        lowest_kept = -math.inf if threshold is None else threshold
+        num_low = sum(score < lowest_kept for score in scores)
+        return min(num_low, max(0, len(scores) - 1) // 2)
     if isinstance(num_malicious, int):
         return num_malicious
-    return math.floor(num_malicious * num_updates + ROUNDING)
+    return math.floor(num_malicious * len(scores) + ROUNDING)
 
 
 def can_select(num_updates: int, num_to_drop: int) -> bool:
@@ -68,6 +88,7 @@ def decide(
     num_malicious: int,
     *,
     skipped: bool,
+    reasons: Mapping[int, str] | None = None,
 ) -> tuple[Decision, ...]:
     """Give the decision on each update, in their order.
 
@@ -83,6 +104,8 @@ def decide(
         M, the number to drop.
     skipped
         Whether none is to be aggregated, as there are too few to compare.
+    reasons
+        What there is to say of single updates, by their place.
     """
     low = lowest(scores, num_malicious)
 
@@ -95,7 +118,8 @@ def decide(
             return Decision(client_id, "dropped", score, reason)
         if place in low:
             reason = f"among the {num_malicious} lowest of {len(scores)} scores"
-            return Decision(client_id, "dropped", score, reason)
+            why = f": {reasons[place]}" if reasons and place in reasons else ""
+            return Decision(client_id, "dropped", score, reason + why)
         return Decision(client_id, "kept", score)
 
     return tuple(decision(place, u.client_id) for place, u in enumerate(updates))

@@ -50,10 +50,12 @@ class VirtualConsistencyStrategy:
         Gives architecture and key names. It is neither changed nor trained.
     input_shape : tuple of int
         Shape of one input, without the batch axis.
-    num_malicious : int or float
+    num_malicious : int, float or "auto"
         M, how many updates to drop each round: an int >= 0, or a float in [0, 0.5)
         for a fraction of the admitted updates, rounded down. With 0 the clients are
-        scored and reported, and none is dropped.
+        scored and reported, and none is dropped. ``"auto"`` drops those that are
+        further from the others than honest updates are, and less than half of them;
+        it needs a scoring that knows how far that is, such as ``"hardened"``.
     num_virtual_samples : int, default 100
         N, how many virtual samples to draw each round.
     virtual_samples : callable, optional
@@ -63,7 +65,8 @@ class VirtualConsistencyStrategy:
         Name of the final classification layer; its input are the features. Found by
         running the model if not given.
     scoring : str or Scoring, default "paper"
-        ``"paper"`` for the published score, or an object of your own.
+        ``"paper"`` for the published score, ``"hardened"`` for one that also sees
+        what that misses, or an object of your own.
     equal_weights : bool, default False
         Whether all kept clients weigh the same, whatever they claim (Eq. 20).
     device : str or torch.device, default "auto"
@@ -146,7 +149,7 @@ class VirtualConsistencyStrategy:
         self._equal_weights = equal_weights
         self._metric_keys = metric_keys(strategy)
         self._journal = Journal(audit_log)
-        if self._guard.num_malicious > 0 and (warning := caution(strategy)):
+        if self._guard.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
 
     __signature__ = _without_self(__init__)

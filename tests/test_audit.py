@@ -44,6 +44,8 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "seconds": 0.25,
         "skipped": False,
         "phase": "train",
+        "sensitivity": None,
+        "margin": 1.0,
     }
 
 

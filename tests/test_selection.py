@@ -17,7 +17,7 @@ from flwr_vdcs.updates import Update
 
 
 @pytest.mark.parametrize(
-    "given_value", [0, 3, 0.0, 0.3, 0.499, np.int64(2), np.float32(0.25)]
+    "given_value", [0, 3, 0.0, 0.3, 0.499, np.int64(2), np.float32(0.25), "auto"]
 )
 def test_possible_numbers_are_taken(given_value):
     """Counts and fractions below one half are possible, NumPy's included."""
@@ -25,7 +25,7 @@ def test_possible_numbers_are_taken(given_value):
 
 
 @pytest.mark.parametrize(
-    "given_value", [-1, 0.5, -0.1, 1.0, float("nan"), True, "3", "auto", None]
+    "given_value", [-1, 0.5, -0.1, 1.0, float("nan"), True, "3", "Auto", None]
 )
 def test_impossible_numbers_are_errors(given_value):
     """Anything else is an error that says what is allowed."""
@@ -41,14 +41,29 @@ def test_fractions_are_rounded_down_with_a_tolerance(
     num_malicious, num_updates, expected
 ):
     """0.29 of 100 is 29, although 0.29 * 100 < 29 in floating point."""
-    assert count_malicious(num_malicious, num_updates) == expected
+    assert count_malicious(num_malicious, [0.0] * num_updates, None) == expected
 
 
 @given(hundredths=st.integers(0, 49), num_updates=st.integers(0, 500))
 def test_fractions_equal_integer_arithmetic(hundredths, num_updates):
     """A fraction of hundredths gives what exact integers give."""
     exact = hundredths * num_updates // 100
-    assert count_malicious(hundredths / 100, num_updates) == exact
+    assert count_malicious(hundredths / 100, [0.0] * num_updates, None) == exact
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([-1.0, -0.9, -0.1], 0),
+        ([-1.1, -0.9, -0.1], 1),
+        ([-3.0, -2.0, -2.0, -2.0, -0.1], 2),
+        ([-3.0, -2.0], 0),
+        ([], 0),
+    ],
+)
+def test_auto_counts_what_is_below_the_threshold_but_never_half(scores, expected):
+    """A threshold is exclusive; of five at most two are dropped, of two none."""
+    assert count_malicious("auto", scores, -1.0) == expected
 
 
 @pytest.mark.parametrize(

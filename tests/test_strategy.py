@@ -131,7 +131,7 @@ def test_decision_trees_are_refused(inner):
         ({"input_shape": (3, 0, 8)}, InvalidArgumentError, "positive ints"),
         ({"input_shape": (1, 8, 8)}, InputShapeError, "3 channels"),
         ({"num_malicious": 0.5}, NumMaliciousError, r"\[0, 0\.5\)"),
-        ({"num_malicious": "auto"}, NumMaliciousError, "'auto'"),
+        ({"num_malicious": "auto"}, InvalidArgumentError, "such as 'hardened'"),
         ({"num_virtual_samples": 0}, InvalidArgumentError, "an int >= 1"),
         ({"head": "fc"}, HeadNotFoundError, "last layers are: 0, 4"),
         ({"scoring": "best"}, UnknownScoringError, "one of 'paper'"),

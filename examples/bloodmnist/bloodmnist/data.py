@@ -165,8 +165,8 @@ def main(
         str, typer.Option("--partition", help="As the run config's partition.")
     ] = "dirichlet",
     alpha: Annotated[float, typer.Option(help="Of the Dirichlet draw.")] = 10.0,
-    images_min: Annotated[int, typer.Option(help="Fewest images a client.")] = 350,
-    images_max: Annotated[int, typer.Option(help="Most images a client.")] = 700,
+    images_min: Annotated[int, typer.Option(help="Fewest images a client.")] = 200,
+    images_max: Annotated[int, typer.Option(help="Most images a client.")] = 400,
     num_clients: Annotated[int, typer.Option(min=1, help="How many clients.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Decides who gets what.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Picture to write.")] = None,

@@ -37,12 +37,13 @@ def main(grid: Grid, context: Context) -> None:
     partitions = ask_partitions(grid)
     num_poisoned = count_poisoned(config, len(partitions))
     dataset = load_dataset(str(config["data-path"]))
-    model = build_model(int(config["seed"]), dataset.num_classes)
+    name = str(config["model"])
+    model = build_model(int(config["seed"]), dataset.num_classes, name)
     model.to(resolve_device(str(config["device"])))
 
     federation = Federation(
         run_config=config,
-        model=build_model(seed=0, num_classes=dataset.num_classes),
+        model=build_model(0, dataset.num_classes, name),
         num_clients=len(partitions),
         num_poisoned=num_poisoned,
         validate=make_validate(model, dataset),

@@ -53,7 +53,8 @@ def train_partition(  # noqa: PLR0917 - all of it decides the result
     batches = _load_batches(
         run_config, server_round, partition_id, num_partitions, device
     )
-    model = model_with(received, batches.num_classes, device)
+    name = str(run_config["model"])
+    model = model_with(received, batches.num_classes, device, name)
     remembered = {name: _moved(state, device) for name, state in memory.items()}
     loss = train(model, batches, Settings.of(run_config), remembered)
 

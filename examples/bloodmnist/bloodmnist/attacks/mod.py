@@ -72,7 +72,7 @@ def look(msg: Message, ctxt: Context, reply: Message) -> AttackerView:
     return AttackerView(
         trained=reply.content["arrays"].to_torch_state_dict(),
         received=received,
-        parameter_names=list_parameters(),
+        parameter_names=list_parameters(str(ctxt.run_config["model"])),
         num_clients=num_partitions,
         num_malicious=count_poisoned(ctxt.run_config, num_partitions),
         generator=generators.for_client(seed, server_round, partition_id),
@@ -111,9 +111,9 @@ def train_honest(honest_round: HonestRound) -> list[State]:
 
 
 @lru_cache(maxsize=1)
-def list_parameters() -> tuple[str, ...]:
+def list_parameters(model_name: str) -> tuple[str, ...]:
     """List the names of the model's parameters: its state without the buffers."""
-    model = build_model(seed=0, num_classes=2)
+    model = build_model(seed=0, num_classes=2, name=model_name)
     return tuple(name for name, _ in model.named_parameters())
 
 

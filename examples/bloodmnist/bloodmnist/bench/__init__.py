@@ -1,0 +1,1 @@
+"""The yardstick: rounds recorded once, on which every rule meets every attack."""

@@ -1,0 +1,122 @@
+"""Recorded rounds to attacked rounds: what the server would have got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bloodmnist.attacks import find_attack, generators
+from bloodmnist.attacks.mod import list_parameters
+from bloodmnist.attacks.view import AttackerView
+from bloodmnist.bench.recording import NUM_CLIENTS, ROUNDS, Recording
+from bloodmnist.model import State
+
+
+@dataclass(frozen=True)
+class Poison:
+    """One way to attack: what is done to the data, and to the trained model.
+
+    Parameters
+    ----------
+    model_attack : str
+        Name in :data:`bloodmnist.attacks.ATTACKS`.
+    data : str
+        What the attackers train on: ``"honest"`` or a name of
+        :data:`bloodmnist.bench.recording.POISONINGS`.
+    """
+
+    model_attack: str
+    data: str = "honest"
+
+
+ATTACKS: dict[str, Poison] = {
+    "tmp-paper-clean": Poison("tmp-paper"),
+    "tmp-paper-flipped": Poison("tmp-paper", "flipped"),
+    "tmp-authors": Poison("tmp-authors"),
+    "ump-paper": Poison("ump-paper"),
+    "ump-authors": Poison("ump-authors"),
+    "ump-sybil": Poison("ump-sybil"),
+    "boost-2": Poison("boost-2"),
+    "boost-3": Poison("boost-3"),
+    "boost-100": Poison("boost-100"),
+    "sign-flip": Poison("sign-flip"),
+    "sign-flip-10": Poison("sign-flip-10"),
+    "label-flip": Poison("none", "flipped"),
+    "gaussian": Poison("gaussian"),
+    "gaussian-sybil": Poison("gaussian-sybil"),
+    "free-rider": Poison("free-rider"),
+    "ipm-0.1": Poison("ipm-0.1"),
+    "ipm-0.5": Poison("ipm-0.5"),
+    "ipm-10": Poison("ipm-10"),
+    "alie": Poison("alie"),
+    "min-max": Poison("min-max"),
+    "min-sum": Poison("min-sum"),
+    "mimic": Poison("mimic"),
+    "backdoor": Poison("backdoor", "backdoor"),
+    "head-only": Poison("head-only"),
+    "buffer-only": Poison("buffer-only"),
+    "bias-mimic": Poison("bias-mimic"),
+}
+
+
+@dataclass(frozen=True)
+class AttackedRound:
+    """A round in which the first clients are malicious.
+
+    Parameters
+    ----------
+    recording : Recording
+        The round without attack.
+    attack : str
+        Name of the attack.
+    num_malicious : int
+        M, how many clients attack: the first.
+    states : list of State
+        What all clients send.
+    """
+
+    recording: Recording
+    attack: str
+    num_malicious: int
+    states: list[State]
+
+    @property
+    def received(self) -> State:
+        """The global model."""
+        return self.recording.received
+
+
+def look(
+    recording: Recording, client: int, num_malicious: int, data: str
+) -> AttackerView:
+    """Gather what one malicious client knows."""
+    server_round, seed = ROUNDS[recording.stage], recording.trajectory.seed
+    own = recording.honest if data == "honest" else recording.poisoned[data]
+    return AttackerView(
+        trained=own[client],
+        received=recording.received,
+        parameter_names=list_parameters(recording.trajectory.model),
+        num_clients=NUM_CLIENTS,
+        num_malicious=num_malicious,
+        generator=generators.for_client(seed, server_round, client),
+        shared_generator=generators.for_colluders(seed, server_round),
+        honest=lambda: recording.honest[num_malicious:],
+    )
+
+
+def attack(recording: Recording, name: str, num_malicious: int) -> AttackedRound:
+    """Let the first clients attack a recorded round."""
+    poison = ATTACKS[name]
+    function = find_attack(poison.model_attack)
+    poisoned = [
+        function(look(recording, client, num_malicious, poison.data))
+        for client in range(num_malicious)
+    ]
+    states = poisoned + recording.honest[num_malicious:]
+    return AttackedRound(recording, name, num_malicious, states)
+
+
+def attack_all(recording: Recording, num_malicious: int) -> Iterator[AttackedRound]:
+    """Attack a recorded round in every way, one after the other."""
+    for name in ATTACKS:
+        yield attack(recording, name, num_malicious)

@@ -1,0 +1,218 @@
+"""A clean run to recorded rounds: what clients train from the same global model.
+
+A trajectory is a run of federated averaging without attack. At some of its rounds
+every client's training is kept, honest and by each way to poison data, after one and
+after several local epochs. Attacks and rules can then be judged on the same real
+updates without training again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bloodmnist.data import load_dataset
+from bloodmnist.model import State, build_model, model_with
+from bloodmnist.run_config import RunConfig, with_defaults
+from bloodmnist.training import test, train_partition
+
+NUM_CLIENTS = 10
+NUM_POISONED = 4
+ROUNDS = {"early": 2, "middle": 7, "late": 16}
+LOCAL_EPOCHS = (1, 5)
+
+POISONINGS: dict[str, RunConfig] = {
+    "flipped": {"labels": "flipped"},
+    "backdoor": {"attack": "backdoor"},
+}
+"""What the first clients train on instead, by name: entries of the run config."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A clean run.
+
+    Parameters
+    ----------
+    model, data : str
+        Names of the model and of the images.
+    alpha : float
+        Of the Dirichlet draw of the clients' labels.
+    seed : int
+        Decides the model's start, the partition and the order of the images.
+    """
+
+    model: str
+    data: str
+    alpha: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name for files: the model tells the images."""
+        return f"{self.model}-alpha{self.alpha:g}-seed{self.seed}"
+
+    def run_config(self, data_path: str) -> RunConfig:
+        """Give the settings of the run."""
+        return with_defaults(
+            {
+                "model": self.model,
+                "data-path": "digits" if self.data == "digits" else data_path,
+                "alpha": self.alpha,
+                "seed": self.seed,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What clients train in one round.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        The run that the round is of.
+    stage : str
+        ``"early"``, ``"middle"`` or ``"late"``.
+    local_epochs : int
+        How often each client goes through its images.
+    received : State
+        The global model.
+    honest : list of State
+        What every client trains.
+    poisoned : dict of str to list of State
+        What the first clients train on tampered images, by the way of tampering.
+    accuracy : float
+        The global model's, on the test images.
+    """
+
+    trajectory: Trajectory
+    stage: str
+    local_epochs: int
+    received: State
+    honest: list[State]
+    poisoned: dict[str, list[State]]
+    accuracy: float
+
+
+TRAJECTORIES = tuple(
+    Trajectory(model, data, alpha, seed)
+    for seed in (0, 1, 2)
+    for model, data in (("resnet18", "blood cells"), ("groupnorm-cnn", "digits"))
+    for alpha in (10.0, 0.3)
+)
+
+
+def path_of(
+    folder: Path, trajectory: Trajectory, stage: str, local_epochs: int
+) -> Path:
+    """Name the file of a recording."""
+    return folder / f"{trajectory.name}-{stage}-epochs{local_epochs}.pt"
+
+
+def read(folder: Path, trajectory: Trajectory, stage: str, epochs: int) -> Recording:
+    """Read one recording, which must be there."""
+    path = path_of(folder, trajectory, stage, epochs)
+    content = torch.load(path, weights_only=True)
+    return Recording(trajectory, stage, epochs, **content)
+
+
+def record(trajectory: Trajectory, data_path: str, folder: Path) -> Iterator[str]:
+    """Run a trajectory and write what is missing of it, a file at a time.
+
+    Yields the name of each round as it ends.
+    """
+    config = trajectory.run_config(data_path)
+    classes = load_dataset(str(config["data-path"])).num_classes
+    state = build_model(trajectory.seed, classes, trajectory.model).state_dict()
+    stages = {number: stage for stage, number in ROUNDS.items()}
+    for server_round in range(1, max(ROUNDS.values()) + 1):
+        trained = _train(config, state, server_round, NUM_CLIENTS)
+        if server_round in stages:
+            stage = stages[server_round]
+            _record(trajectory, stage, config, state, trained, folder)
+        state = _average(trained)
+        yield f"{trajectory.name}, round {server_round}"
+
+
+def is_recorded(trajectory: Trajectory, folder: Path) -> bool:
+    """Tell whether all files of a trajectory are there."""
+    return all(
+        path_of(folder, trajectory, stage, epochs).exists()
+        for stage in ROUNDS
+        for epochs in LOCAL_EPOCHS
+    )
+
+
+Trained = list[tuple[State, float]]
+"""What clients trained, and on how many images."""
+
+
+def _train(
+    config: RunConfig, received: State, server_round: int, num_clients: int
+) -> Trained:
+    results = [
+        train_partition(config, received, server_round, client, NUM_CLIENTS, {})
+        for client in range(num_clients)
+    ]
+    return [(state, metrics["num-examples"]) for state, metrics in results]
+
+
+def _record(
+    trajectory: Trajectory,
+    stage: str,
+    config: RunConfig,
+    received: State,
+    trained: Trained,
+    folder: Path,
+) -> None:
+    server_round = ROUNDS[stage]
+    accuracy = _accuracy(config, received)
+    for epochs in LOCAL_EPOCHS:
+        path = path_of(folder, trajectory, stage, epochs)
+        if path.exists():
+            continue
+        longer = {**config, "local-epochs": epochs}
+        is_same = epochs == config["local-epochs"]
+        honest = (
+            trained if is_same else _train(longer, received, server_round, NUM_CLIENTS)
+        )
+        poisoned = {
+            name: _train(
+                {**longer, "fraction-malicious": NUM_POISONED / NUM_CLIENTS, **how},
+                received,
+                server_round,
+                NUM_POISONED,
+            )
+            for name, how in POISONINGS.items()
+        }
+        content = {
+            "received": received,
+            "honest": [state for state, _ in honest],
+            "poisoned": {name: [s for s, _ in some] for name, some in poisoned.items()},
+            "accuracy": accuracy,
+        }
+        partial = path.with_suffix(".part")
+        torch.save(content, partial)
+        partial.replace(path)
+
+
+def _accuracy(config: RunConfig, state: State) -> float:
+    dataset = load_dataset(str(config["data-path"]))
+    device = torch.device("cpu")
+    model = model_with(state, dataset.num_classes, device, str(config["model"]))
+    return test(model, dataset.test)[1]
+
+
+def _average(trained: Trained) -> State:
+    total = sum(weight for _, weight in trained)
+    first = trained[0][0]
+    return {
+        name: sum(state[name].double() * (weight / total) for state, weight in trained)
+        .to(value.dtype)
+        .clone()
+        for name, value in first.items()
+    }

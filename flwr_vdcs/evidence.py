@@ -1,0 +1,142 @@
+r"""Update to evidence: how far it goes, which way, and what it changes.
+
+Parameters are looked at as deltas, :math:`\Delta_k = w_k - w_g`, layer by layer, so
+that a few large layers do not outvote the others.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flwr_vdcs.arrays import State
+from flwr_vdcs.features import Probe
+from flwr_vdcs.scores import variation
+
+NUM_COORDINATES = 2**14
+"""How many numbers of a layer tell its direction: cosines are then off by 0.01."""
+
+UNMOVED = 1e-6
+"""A part that moved by less than this share of its length has not moved."""
+
+TINY = 1e-30
+
+SIZES = ("update", "weights", "vectors", "head", "running statistics", "effect")
+"""What is measured for its size.
+
+The whole update; outside the head the weights, which are matrices and kernels, and the
+vectors, which are biases and scales; the head; the running statistics of normalisation
+layers; and the change in the model's answers to the virtual samples.
+"""
+
+
+def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tensor]:
+    """Look at one update.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``sizes``, float64, the natural logarithms of `SIZES`; ``direction``, one row
+        of unit length per layer, laid end to end and scaled so that the inner product
+        of two clients' is the mean cosine over the layers; ``agreement``, the cosine of
+        the head's delta with the head, zero where there is no single head matrix;
+        ``sensitivity``, how much the change in the answers varies with the samples.
+    """
+    deltas = {n: _delta(update[n], global_state[n]) for n in _floating(global_state)}
+    change = probe.answers(update) - probe.global_answers()
+    change = change.double().nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
+    parts = _parts(probe, deltas)
+    sizes = [
+        _log_size([deltas[n] for n in names], [global_state[n] for n in names])
+        for names in parts
+    ]
+    sizes += [_log_shift(deltas, global_state), _length([change]).clamp_min(TINY).log()]
+    return {
+        "sizes": torch.stack(sizes),
+        "direction": _direction([deltas[n] for n in parts[0]], probe.seed),
+        "agreement": _agreement(probe, deltas, global_state),
+        "sensitivity": variation(change),
+    }
+
+
+def _floating(state: State) -> list[str]:
+    return [name for name, tensor in state.items() if tensor.is_floating_point()]
+
+
+def _delta(value: Tensor, start: Tensor) -> Tensor:
+    dtype = torch.promote_types(start.dtype, torch.float32)
+    return value.to(dtype) - start.to(dtype)
+
+
+def _parts(probe: Probe, deltas: State) -> list[list[str]]:
+    """Name all parameters, then those of each part."""
+    parameters = [name for name in deltas if name in probe.parameter_names]
+    head = [name for name in parameters if probe.is_of_head(name)]
+    body = [name for name in parameters if not probe.is_of_head(name)]
+    weights = [name for name in body if deltas[name].ndim > 1]
+    return [parameters, weights, [n for n in body if n not in weights], head]
+
+
+def _log_size(deltas: list[Tensor], starts: list[Tensor]) -> Tensor:
+    floor = UNMOVED * _length(starts) + TINY
+    return torch.maximum(_length(deltas), floor).log()
+
+
+def _length(tensors: list[Tensor]) -> Float[Tensor, ""]:
+    lengths = [torch.linalg.vector_norm(t, dtype=torch.float64) for t in tensors]
+    if not lengths:
+        return torch.zeros((), dtype=torch.float64)
+    total: Tensor = torch.linalg.vector_norm(torch.stack(lengths))
+    return total
+
+
+def _log_shift(deltas: State, start: State) -> Float[Tensor, ""]:
+    """Measure how far running statistics moved, against the deviations they hold."""
+    shifts = []
+    for name in (n for n in deltas if n.rpartition(".")[2] == "running_var"):
+        mean, variance = f"{name.removesuffix('var')}mean", start[name].double() + TINY
+        shifts += [deltas[name].double() / variance, deltas[mean] / variance.sqrt()]
+    return _log_size(shifts, [torch.ones_like(shift) for shift in shifts])
+
+
+def _direction(deltas: list[Tensor], seed: int) -> Float[Tensor, " coordinates"]:
+    """Take the same random coordinates of every client, drawn anew every round."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = [_unit(_some(delta.flatten(), generator)) for delta in deltas]
+    joined: Tensor = torch.cat(rows)
+    return joined / math.sqrt(len(rows))
+
+
+def _some(values: Float[Tensor, " n"], generator: torch.Generator) -> Tensor:
+    if len(values) <= NUM_COORDINATES:
+        return values
+    return values[torch.randint(len(values), (NUM_COORDINATES,), generator=generator)]
+
+
+def _unit(values: Tensor) -> Tensor:
+    length = torch.linalg.vector_norm(values, dtype=torch.float64)
+    unit: Tensor = values.double() / length.clamp_min(TINY)
+    return unit.float()
+
+
+def _agreement(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
+    r"""Tell whether the update confirms what the head has learned, or undoes it.
+
+    The rows of the head are virtual features that it takes for each of the classes.
+    With the mean over the classes taken out, the inner product of its delta with itself
+    is the sum of the changes in the margin with which it does so.
+    """
+    name = f"{probe.head}.weight"
+    if name not in deltas or deltas[name].ndim == 1:
+        return torch.zeros((), dtype=torch.float64)
+    change, head = (
+        _centred(state[name].double().flatten(1)) for state in (deltas, start)
+    )
+    lengths = _length([change]) * _length([head])
+    inner: Tensor = torch.sum(change * head)
+    return inner / lengths.clamp_min(TINY)
+
+
+def _centred(rows: Float[Tensor, "classes inputs"]) -> Tensor:
+    return rows - rows.mean(0) if len(rows) > 1 else rows
