@@ -97,6 +97,11 @@ class Recording:
     poisoned: dict[str, list[State]]
     accuracy: float
 
+    @property
+    def num_classes(self) -> int:
+        """Number of rows of the model's last matrix."""
+        return [len(value) for value in self.received.values() if value.ndim > 1][-1]
+
 
 TRAJECTORIES = tuple(
     Trajectory(model, data, alpha, seed)
@@ -161,7 +166,7 @@ def _train(
     return [(state, metrics["num-examples"]) for state, metrics in results]
 
 
-def _record(
+def _record(  # noqa: PLR0917 - all of it decides what is recorded
     trajectory: Trajectory,
     stage: str,
     config: RunConfig,

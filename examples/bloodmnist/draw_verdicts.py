@@ -1,0 +1,47 @@
+"""Draw the heatmap of verdicts that `judge_rules.py` wrote, and print false drops.
+
+Run ``python examples/bloodmnist/draw_verdicts.py --help`` for its options.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from bloodmnist.bench.heatmap import draw, false_drops
+
+
+def main(
+    verdicts: Annotated[
+        list[Path], typer.Argument(exists=True, help="CSV files of verdicts.")
+    ],
+    *,
+    output: Annotated[Path, typer.Option(help="Picture to write.")] = Path(
+        "verdicts.png"
+    ),
+    max_malicious: Annotated[
+        int, typer.Option(help="Leave out rounds with more attackers of ten.")
+    ] = 3,
+) -> None:
+    """Average the recall over all rounds, by attack and rule."""
+    rows = [
+        row
+        for path in verdicts
+        for row in csv.DictReader(path.read_text().splitlines())
+        if int(row["num_malicious"]) <= max_malicious
+    ]
+    draw(rows, output)
+    for model, alpha in sorted({(row["model"], row["alpha"]) for row in rows}):
+        chosen = [r for r in rows if (r["model"], r["alpha"]) == (model, alpha)]
+        share = false_drops(chosen, "hardened, auto")
+        sys.stdout.write(
+            f"{model}, alpha {alpha}: hardened, auto drops {share:.1%} of the clients "
+            "without attack\n"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,66 @@
+"""Judge every rule on every attack, on rounds that `record_rounds.py` recorded.
+
+Run ``python examples/bloodmnist/judge_rules.py --help`` for its options.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from bloodmnist.bench.judging import Sheet, judge, names
+from bloodmnist.bench.recording import LOCAL_EPOCHS, ROUNDS, TRAJECTORIES, path_of, read
+from bloodmnist.bench.rules import RULES, Judge
+from rich.progress import Progress
+
+NUM_MALICIOUS = (1, 2, 3, 4)
+
+
+def main(
+    *,
+    recordings: Annotated[
+        Path, typer.Option(exists=True, help="Folder of the recorded rounds.")
+    ] = Path("recorded-rounds"),
+    output: Annotated[Path, typer.Option(help="CSV file to add to.")] = Path(
+        "verdicts.csv"
+    ),
+    only: Annotated[
+        str, typer.Option(help="Judge only recordings with this in their file name.")
+    ] = "",
+    num_malicious: Annotated[
+        list[int] | None, typer.Option(help="How many of ten attack; may be repeated.")
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Rule to judge; may be repeated.")
+    ] = None,
+) -> None:
+    """Let every rule meet every attack; what the CSV file has is not judged again."""
+    sheet, rules = Sheet(output), rule or list(RULES)
+    numbers = num_malicious or list(NUM_MALICIOUS)
+    places = [
+        (trajectory, stage, epochs)
+        for trajectory in TRAJECTORIES
+        for stage in ROUNDS
+        for epochs in LOCAL_EPOCHS
+        if path_of(recordings, trajectory, stage, epochs).exists()
+        and only in path_of(recordings, trajectory, stage, epochs).name
+    ]
+    with Progress() as progress:
+        bar = progress.add_task("", total=len(places) * len(numbers))
+        for place in places:
+            recording = read(recordings, *place)
+            num_classes = recording.num_classes
+            referee = Judge(place[0].model, num_classes, recording.received)
+            for number in numbers:
+                described = f"{place[0].name}, {place[1]}, {place[2]} epochs"
+                progress.update(bar, advance=1, description=described)
+                for name in names(recording):
+                    if not sheet.has(recording, number, name):
+                        sheet.add([*judge(referee, recording, number, name, rules)])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    typer.run(main)
