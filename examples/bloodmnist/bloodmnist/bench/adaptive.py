@@ -1,0 +1,101 @@
+r"""Attackers who know the hardened scoring, its tolerances and the honest updates.
+
+They know everything but the seed that the server draws when the updates are in; the
+last one knows that as well. Buffers are sent as trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bloodmnist.attacks.omniscient import largest_hidden_z
+from bloodmnist.attacks.view import AttackerView, deviation
+from bloodmnist.model import State
+from flwr_vdcs.evidence import NUM_COORDINATES
+from flwr_vdcs.hardened import TOLERANCES
+
+SHARE_OF_TOLERANCE = 0.95
+KEPT_AGREEMENT = 0.3
+"""Share of the honest mean's direction that is kept: the consensus' 0.15 and more."""
+
+JITTER = 0.5
+"""Length of a colluder's own noise, in honest means: copies differ by less."""
+
+LEAKED_SEED = 20
+
+
+def tolerated_noise(view: AttackerView) -> State:
+    r"""Send as much noise as sizes allow, with as much of the mean as direction asks.
+
+    :math:`w_g + r L (c \hat{\bar\Delta} + \sqrt{1 - c^2} \hat z)`, L the median honest
+    length and r just within the tolerance of the update's size.
+    """
+    updates = dict(view.honest_updates())
+    means = {name: each.mean(0) for name, each in updates.items()}
+    noise = _noise(view, means)
+    lengths = sum(each.flatten(1).square().sum(1) for each in updates.values()).sqrt()
+    ratio = TOLERANCES["update"] ** SHARE_OF_TOLERANCE
+    length = ratio * float(lengths.median())
+    along = length * KEPT_AGREEMENT / _length(means)
+    across = length * (1 - KEPT_AGREEMENT**2) ** 0.5 / _length(noise)
+    return view.send(
+        {
+            name: view.received[name] + along * mean + across * noise[name]
+            for name, mean in means.items()
+        }
+    )
+
+
+def jittered_alie(view: AttackerView) -> State:
+    r"""Send ALIE's :math:`\bar\Delta - z s` with noise of one's own, to be no copy."""
+    z = largest_hidden_z(view.num_clients, view.num_malicious)
+    updates = dict(view.honest_updates())
+    hidden = {n: each.mean(0) - z * deviation(each) for n, each in updates.items()}
+    noise = _noise(view, hidden)
+    share = JITTER * _length(hidden) / _length(noise)
+    return view.send(
+        {n: view.received[n] + value + share * noise[n] for n, value in hidden.items()}
+    )
+
+
+def leaked_seed(view: AttackerView) -> State:
+    """Reverse the update wherever the server does not look, and nowhere else.
+
+    The server compares directions on random coordinates of large layers; with the seed
+    the attacker repeats the draw.
+    """
+    generator = torch.Generator().manual_seed(LEAKED_SEED)
+    names = list(view.parameter_names)
+    body = [n for n in names if not n.startswith(_head(names))]
+    weights = [n for n in body if view.received[n].ndim > 1]
+    order = [*weights, *(n for n in body if n not in weights)]
+    attacked = {}
+    for name in (*order, *(n for n in names if n not in body)):
+        update = view.update(name).flatten()
+        seen = torch.ones_like(update)
+        if len(update) > NUM_COORDINATES:
+            rows = torch.randint(len(update), (NUM_COORDINATES,), generator=generator)
+            seen = -seen
+            seen[rows] = 1
+        moved = (seen * update).view(view.received[name].shape)
+        attacked[name] = view.received[name] + moved
+    return view.send(attacked)
+
+
+def _head(names: list[str]) -> str:
+    return names[-1].rpartition(".")[0] + "."
+
+
+def _noise(view: AttackerView, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name: torch.randn(value.shape, generator=view.generator, dtype=torch.float64)
+        * (value.norm() / value.numel() ** 0.5)
+        for name, value in like.items()
+    }
+
+
+def _length(values: Mapping[str, Tensor]) -> float:
+    return float(sum(value.square().sum() for value in values.values())) ** 0.5
