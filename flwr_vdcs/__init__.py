@@ -1,5 +1,6 @@
 """Make any Flower federated-learning server resist poisoned clients."""
 
+from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import Decision, RoundReport
 from flwr_vdcs.scores import consistency_scores, similarity_matrix
 from flwr_vdcs.scoring import PaperScoring, Scoring
@@ -9,6 +10,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Decision",
+    "HardenedScoring",
     "PaperScoring",
     "RoundReport",
     "Scoring",

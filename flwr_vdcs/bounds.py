@@ -38,7 +38,8 @@ def shares_allowed(
     }
     if not lengths:
         return {}
-    longest = max_update * torch.tensor(list(lengths.values())).quantile(0.5).item()
+    median = torch.tensor(list(lengths.values()), dtype=torch.float64).quantile(0.5)
+    longest = max_update * median.item()
     return {p: longest / length for p, length in lengths.items() if length > longest}
 
 

@@ -22,6 +22,9 @@ UNMOVED = 1e-6
 
 TINY = 1e-30
 
+EPSILON = 1e-5
+"""Normalisation layers add it to a variance, so less than it does not count."""
+
 SIZES = ("update", "weights", "vectors", "head", "running statistics", "effect")
 """What is measured for its size.
 
@@ -47,14 +50,18 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     change = probe.answers(update) - probe.global_answers()
     change = change.double().nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
     parts = _parts(probe, deltas)
+    lengths = [_length([deltas[n] for n in names]) for names in parts]
+    floors = [UNMOVED * _length([global_state[n] for n in names]) for names in parts]
     sizes = [
-        _log_size([deltas[n] for n in names], [global_state[n] for n in names])
-        for names in parts
+        *map(_log_size, [_joint(lengths), *lengths], [_joint(floors), *floors]),
+        _log_shift(deltas, global_state),
+        _length([change]).clamp_min(TINY).log(),
     ]
-    sizes += [_log_shift(deltas, global_state), _length([change]).clamp_min(TINY).log()]
     return {
         "sizes": torch.stack(sizes),
-        "direction": _direction([deltas[n] for n in parts[0]], probe.seed),
+        "direction": _direction(
+            [deltas[n] for part in parts for n in part], probe.seed
+        ),
         "agreement": _agreement(probe, deltas, global_state),
         "sensitivity": variation(change),
     }
@@ -70,21 +77,23 @@ def _delta(value: Tensor, start: Tensor) -> Tensor:
 
 
 def _parts(probe: Probe, deltas: State) -> list[list[str]]:
-    """Name all parameters, then those of each part."""
+    """Name the parameters of each part: weights, vectors and head."""
     parameters = [name for name in deltas if name in probe.parameter_names]
     head = [name for name in parameters if probe.is_of_head(name)]
     body = [name for name in parameters if not probe.is_of_head(name)]
     weights = [name for name in body if deltas[name].ndim > 1]
-    return [parameters, weights, [n for n in body if n not in weights], head]
+    return [weights, [n for n in body if n not in weights], head]
 
 
-def _log_size(deltas: list[Tensor], starts: list[Tensor]) -> Tensor:
-    floor = UNMOVED * _length(starts) + TINY
-    return torch.maximum(_length(deltas), floor).log()
+def _log_size(length: Float[Tensor, ""], floor: Float[Tensor, ""]) -> Tensor:
+    return torch.maximum(length, floor + TINY).log()
 
 
 def _length(tensors: list[Tensor]) -> Float[Tensor, ""]:
-    lengths = [torch.linalg.vector_norm(t, dtype=torch.float64) for t in tensors]
+    return _joint([torch.linalg.vector_norm(tensor).double() for tensor in tensors])
+
+
+def _joint(lengths: list[Tensor]) -> Float[Tensor, ""]:
     if not lengths:
         return torch.zeros((), dtype=torch.float64)
     total: Tensor = torch.linalg.vector_norm(torch.stack(lengths))
@@ -95,9 +104,13 @@ def _log_shift(deltas: State, start: State) -> Float[Tensor, ""]:
     """Measure how far running statistics moved, against the deviations they hold."""
     shifts = []
     for name in (n for n in deltas if n.rpartition(".")[2] == "running_var"):
-        mean, variance = f"{name.removesuffix('var')}mean", start[name].double() + TINY
+        mean = f"{name.removesuffix('var')}mean"
+        if mean not in deltas:
+            continue
+        variance = start[name].double() + EPSILON
         shifts += [deltas[name].double() / variance, deltas[mean] / variance.sqrt()]
-    return _log_size(shifts, [torch.ones_like(shift) for shift in shifts])
+    num_values = sum(shift.numel() for shift in shifts)
+    return _log_size(_length(shifts), torch.tensor(UNMOVED * math.sqrt(num_values)))
 
 
 def _direction(deltas: list[Tensor], seed: int) -> Float[Tensor, " coordinates"]:

@@ -109,7 +109,8 @@ class Probe:
         known = [*self._parameters, *self._head_parameters]
         self._load(known, lambda name, out: out.copy_(state[name]))
         own = {**self._buffers, **self._statistics}
-        self._set_buffers({n: state[n].to(b) for n, b in own.items() if n in state})
+        sent = {n: state[n].to(b) for n, b in own.items() if n in state}
+        self._set_buffers({**self._buffers, **sent})
         try:
             return self._run(self._samples, self.seed, _capture_output)
         finally:
@@ -303,9 +304,10 @@ def _capture_input(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
 
 
 def _capture_output(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
-    """Keep what the head gives, every time that it is called."""
+    """Keep what the head gives, or the first of it, every time that it is called."""
 
-    def keep(_module: nn.Module, _args: Any, output: Tensor) -> None:
-        captured.append(output.clone())
+    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+        outputs = output if isinstance(output, tuple | list) else (output,)
+        captured.append(next(v for v in outputs if isinstance(v, Tensor)).clone())
 
     return head.register_forward_hook(keep)

@@ -33,10 +33,13 @@ WEIGHT_OF_PEERS = 0.5
 """How much similarity to peers counts beside agreement with the head."""
 
 LEAST_AGREEMENT = 0.1
-"""Rounds whose consensus is weaker tell less: outliers count only for so much."""
+"""Where the median client agrees less than this, outliers count only for so much."""
 
 LOST_AGREEMENT = 0.85
-"""Share of the consensus' agreement that an honest client may lack."""
+"""Share of the median client's agreement that an honest client may lack."""
+
+UNLEARNED = 0.3
+"""How far an honest client's agreement with the head may be below the median's."""
 
 COPY = 10.0
 """How suspicious a copy of an earlier update is."""
@@ -47,20 +50,20 @@ MAX_UPDATE = TOLERANCES["update"]
 class HardenedScoring:
     r"""Score an update by the place where it is most suspicious.
 
-    With :math:`t_p` the tolerance of the size :math:`\sigma_p`, :math:`a_k` the
-    agreement of client k and :math:`\tilde a` its median over the consensus,
+    With :math:`t_p` the tolerance of the size :math:`\sigma_p`, :math:`h_k` the cosine
+    of the head's delta with the head, :math:`a_k` half the mean cosine of the deltas
+    over the layers and the members of the consensus, plus :math:`h_k` where its median
+    is positive, and tildes for medians over the clients,
 
     .. math::
 
-        s_k = -\max\Bigl(\max_p \frac{|\ln \sigma_{p,k} - \operatorname{median}_j \ln
-        \sigma_{p,j}|}{\ln t_p},\; \frac{\tilde a - a_k}{0.85 \max(\tilde a, 0.1)}
-        \Bigr)
+        s_k = -\max\Bigl(
+        \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
+        \frac{\tilde a - a_k}{0.85 \max(\tilde a, 0.1)},\;
+        \frac{\tilde h - h_k}{0.3}\Bigr)
 
-    and -10 for all copies of an update but the first. The agreement is half the mean
-    cosine, over the layers and the members of the consensus, of the deltas, plus the
-    cosine of the head's delta with the global head, once that has learned enough for
-    the consensus to agree with it. A score below -1 is beyond what honest
-    clients differ by.
+    and -10 for all copies of an update but the first. A score below -1 is beyond what
+    honest clients differ by.
 
     Attributes
     ----------
@@ -110,15 +113,16 @@ def _suspicions(
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
     with_head = features["agreement"]
-    if with_head[members].median() <= 0:  # the head has not learned anything yet
-        with_head = torch.zeros_like(with_head)
-    with_peers = agreement_with(members, similarity, copies)
-    agreement = with_head + WEIGHT_OF_PEERS * with_peers
-    typical = agreement[members].median()
+    typical_head = with_head[is_first].quantile(0.5)
+    agreement = WEIGHT_OF_PEERS * agreement_with(members, similarity, copies)
+    if typical_head > 0:  # before the head has learned, honest training turns it round
+        agreement = agreement + with_head
+    typical = agreement[is_first].quantile(0.5)
     lost = (typical - agreement) / typical.clamp_min(LEAST_AGREEMENT)
     return {
         **by_size,
         "direction": lost.clamp_min(0) / LOST_AGREEMENT,
+        "unlearning": (typical_head - with_head).clamp_min(0) / UNLEARNED,
         "copy": torch.where(is_first, 0.0, COPY),
     }
 
@@ -132,6 +136,8 @@ def _reason(place: str, factors: Float[Tensor, " places"]) -> str:
     if place == "copy":
         return "a copy of another update"
     if place == "direction":
-        return "it goes another way than the others and the model"
+        return "it goes another way than the others"
+    if place == "unlearning":
+        return "it undoes what the model has learned"
     factor = factors[SIZES.index(place)].item()
     return f"its {place} has {factor:.3g} times the median size"

@@ -5,6 +5,7 @@ import os
 
 from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
+from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import RoundReport
 
 logger = logging.getLogger("flwr")
@@ -54,6 +55,8 @@ class Journal:
     def _note_insensitivity(self, report: RoundReport) -> None:
         """Say once that the virtual samples do not show what they are there to show."""
         if self._told_of_insensitivity or report.sensitivity is None:
+            return
+        if report.scoring == HardenedScoring.name:
             return
         if report.sensitivity < INSENSITIVE:
             self._told_of_insensitivity = True

@@ -103,5 +103,5 @@ def _sensitivity(seen: Sequence[Any]) -> float | None:
     if not isinstance(seen[0], Tensor):
         found = [f["sensitivity"] for f in seen if "sensitivity" in f]
     else:
-        found = [variation(f) for f in seen]
+        found = [variation(f) for f in seen if f.ndim > 1]
     return torch.stack(found).mean().item() if found else None

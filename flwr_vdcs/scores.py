@@ -82,7 +82,7 @@ def _unit(features: Float[Tensor, "samples features"]) -> Float[Tensor, " row"]:
 
 
 def variation(
-    features: Float[Tensor, "samples features"],
+    features: Float[Tensor, "samples ..."],
 ) -> Float[Tensor, ""]:
     """Measure how much of the length of some rows is not common to them all.
 

@@ -118,8 +118,9 @@ def decide(
             return Decision(client_id, "dropped", score, reason)
         if place in low:
             reason = f"among the {num_malicious} lowest of {len(scores)} scores"
-            why = f": {reasons[place]}" if reasons and place in reasons else ""
-            return Decision(client_id, "dropped", score, reason + why)
+            why = reasons.get(place) if reasons else None
+            reason = f"{reason}: {why}" if why else reason
+            return Decision(client_id, "dropped", score, reason)
         return Decision(client_id, "kept", score)
 
     return tuple(decision(place, u.client_id) for place, u in enumerate(updates))

@@ -257,6 +257,92 @@ def test_what_one_client_leaves_in_a_buffer_the_next_does_not_find():
     assert torch.equal(probe.features(load), probe.features(load))
 
 
+def test_what_one_client_leaves_in_a_buffer_does_not_change_answers():
+    """The whole model starts from the same buffers, too."""
+    model, samples = seeded(Counting), torch.ones(2, 3)
+    probe, state = Probe(model, samples, None, CPU), model.state_dict()
+    probe.start_round(samples, 0, state)
+    expected = model.fc(model.body(samples) + 1).detach()
+    assert_close(probe.answers(state), expected)
+    assert torch.equal(probe.answers(state), probe.global_answers())
+
+
+def used(model: nn.Module, state: dict, samples: Tensor) -> Tensor:
+    """Run a model in evaluation mode with a state of its own."""
+    with torch.no_grad():
+        return torch.func.functional_call(model.eval(), state, samples)
+
+
+@cases
+def test_answers_are_those_of_the_model_as_it_would_be_used(case):
+    """The whole model with the state's own parameters and running statistics."""
+    model, samples = seeded(case.build), samples_for(case)
+    update = updates_of(model, 1, scale=0.01)[0]
+    probe, state = Probe(model, samples, None, CPU), model.state_dict()
+    probe.start_round(samples, 0, state)
+    assert_close(probe.answers(update), used(model, update, samples))
+    assert_close(probe.global_answers(), used(model, state, samples))
+
+
+@cases
+def test_answers_leave_the_features_alone(case):
+    """Features take the samples' statistics, whatever was answered in between."""
+    model, samples = seeded(case.build), samples_for(case)
+    update = updates_of(model, 1)[0]
+    probe = Probe(model, samples, None, CPU)
+    probe.start_round(samples, 0, model.state_dict())
+    load = lambda name, out: out.copy_(update[name])  # noqa: E731
+    before = probe.features(load)
+    probe.answers(update)
+    assert torch.equal(probe.features(load), before)
+
+
+def test_parameters_without_statistics_are_answered_by_the_samples():
+    """Where the state has no running statistics, those of the samples do."""
+    case, model = CASES["batch-norm-cnn"], seeded(batch_norm_cnn)
+    samples, state = samples_for(case), dict(model.named_parameters())
+    probe = Probe(model, samples, None, CPU)
+    probe.start_round(samples, 0, state)
+    with torch.no_grad():
+        expected = copy.deepcopy(model).train()(samples)
+    assert_close(probe.answers(state), expected)
+
+
+def test_the_global_model_answers_once_a_round():
+    """The answers are kept until another global model comes."""
+    model, samples = seeded(mlp), torch.ones(2, 3, 4)
+    probe, state = Probe(model, samples, None, CPU), model.state_dict()
+    probe.start_round(samples, 0, state)
+    first = probe.global_answers()
+    assert probe.global_answers() is first
+    probe.start_round(samples, 0, {n: 2 * value for n, value in state.items()})
+    assert not torch.equal(probe.global_answers(), first)
+
+
+def test_a_head_with_several_outputs_answers_with_the_first():
+    """A recurrent layer gives its outputs and its last states."""
+    model, samples = (
+        seeded(lambda: nn.LSTM(3, 4, batch_first=True)),
+        torch.ones(2, 5, 3),
+    )
+    model = nn.Sequential(nn.Linear(3, 3), model)
+    probe, state = Probe(model, samples, None, CPU), model.state_dict()
+    probe.start_round(samples, 0, state)
+    assert_close(probe.answers(state), used(model, state, samples)[0].flatten(1))
+
+
+def test_names_of_parameters_and_those_of_the_head():
+    """All names of all parameters; another layer's name may start like the head's."""
+    model, tokens = seeded(Tied), torch.tensor([[1, 2], [3, 4]])
+    probe = Probe(model, tokens, None, CPU)
+    assert probe.parameter_names == {"head.weight", "embedding.weight"}
+    assert probe.is_of_head("head.weight")
+    assert not probe.is_of_head("embedding.weight")
+    assert not probe.is_of_head("header.weight")
+    buffered = Probe(seeded(Buffered), torch.ones(2, 3), None, CPU)
+    assert "shift" not in buffered.parameter_names
+
+
 def test_a_model_that_cannot_be_copied_is_an_error():
     """The error says what the model must be able to do."""
     model = seeded(mlp)

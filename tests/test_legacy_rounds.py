@@ -68,13 +68,14 @@ def same(left: Parameters, right: Parameters) -> bool:
     return left.tensors == right.tensors
 
 
+@pytest.mark.parametrize("scoring", ["paper", "hardened"])
 @pytest.mark.parametrize("name", legacy_strategies([]))
-def test_dropping_nobody_changes_nothing(name):
+def test_dropping_nobody_changes_nothing(name, scoring):
     """With num_malicious=0 every strategy gives what it gives alone, bit for bit."""
     model = MLP if "Adam" in name or name in {"FedYogi", "FedAdagrad"} else NET
     make = legacy_strategies(values_of(model))[name]
     alone, alone_metrics = run(make(), model)
-    wrapped, metrics = run(wrap(make(), model), model)
+    wrapped, metrics = run(wrap(make(), model, scoring=scoring), model)
     assert same(wrapped, alone)
     counts = {"vdcs-num-kept": 7, "vdcs-num-dropped": 0, "vdcs-num-quarantined": 0}
     assert metrics == {**alone_metrics, **counts}

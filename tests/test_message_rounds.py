@@ -68,12 +68,13 @@ def without_counts(metrics):
     return {k: v for k, v in metrics.items() if not k.startswith("vdcs-")}
 
 
+@pytest.mark.parametrize("scoring", ["paper", "hardened"])
 @pytest.mark.parametrize("name", MESSAGE)
-def test_dropping_nobody_changes_nothing(name):
+def test_dropping_nobody_changes_nothing(name, scoring):
     """With num_malicious=0 every strategy gives what it gives alone, bit for bit."""
     model = MLP if name == "QFedAvg" else NET
     alone = run(MESSAGE[name](), model)
-    wrapped = run(wrap(MESSAGE[name](), model), model)
+    wrapped = run(wrap(MESSAGE[name](), model, scoring=scoring), model)
     assert same(wrapped.arrays, alone.arrays)
     for server_round, metrics in alone.train_metrics_clientapp.items():
         found = wrapped.train_metrics_clientapp[server_round]

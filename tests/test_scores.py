@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from flwr_vdcs import consistency_scores, similarity_matrix
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.scores import variation
 
 
 def literal_matrix(features: Tensor) -> list[list[float]]:
@@ -134,6 +135,38 @@ def test_identical_noise_raises_its_own_mean():
     colluders = torch.full((3, 1, 4), -1.0)
     scores = consistency_scores(torch.cat([honest, colluders]))
     assert scores[4:].min() > scores[:4].max()
+
+
+def literal_variation(rows: list[list[float]]) -> float:
+    """Divide the length of what is not common to the rows by that of all."""
+    means = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    apart = [x - m for row in rows for x, m in zip(row, means, strict=True)]
+    length = math.hypot(*(x for row in rows for x in row))
+    return math.hypot(*apart) / length if length else 0.0
+
+
+@given(seed=seeds, width=st.integers(1, 6))
+def test_variation_equals_the_definition(seed, width):
+    """It is that of the literal sums, and stays within 0 and 1."""
+    rows = random_features(seed, width=width)[0]
+    found = variation(rows).item()
+    assert found == pytest.approx(literal_variation(rows.tolist()), abs=1e-12)
+    assert 0 <= found <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[3.0, 4.0], [3.0, 4.0]], 0.0),
+        ([[3.0, 4.0], [-3.0, -4.0]], 1.0),
+        ([[7.0], [1.0]], math.sqrt(18 / 50)),
+        ([[0.0], [0.0]], 0.0),
+        ([[5.0, 5.0]], 0.0),
+    ],
+)
+def test_variation_by_hand(rows, expected):
+    """Equal rows vary by 0, opposite ones by 1; 7 and 1 are 3 from their mean."""
+    assert variation(torch.tensor(rows)).item() == pytest.approx(expected)
 
 
 def test_one_client_has_nobody_to_agree_with():

@@ -45,6 +45,7 @@ def run_config(attack="none", labels="clean", fraction=0.3, **others):
         "attack": attack,
         "labels": labels,
         "fraction-malicious": fraction,
+        "model": "resnet18",
         "seed": 0,
         **others,
     }
@@ -81,7 +82,7 @@ def app(monkeypatch):
     """Put the fake app behind the mod, with a small model."""
     fake = FakeApp()
     monkeypatch.setattr(training, "train_partition", fake.train_partition)
-    monkeypatch.setattr(mod, "list_parameters", lambda: PARAMETERS)
+    monkeypatch.setattr(mod, "list_parameters", lambda _model: PARAMETERS)
     mod.train_honest.cache_clear()
     yield fake
     mod.train_honest.cache_clear()
@@ -247,7 +248,7 @@ def ask_real_app(partition_id, config, arrays):
 
 def test_parameters_are_those_of_the_model():
     """ResNet-18 has 62 parameters, among them no running statistics."""
-    names = mod.list_parameters()
+    names = mod.list_parameters("resnet18")
     assert (len(names), names[0], names[-1]) == (62, "conv1.weight", "fc.bias")
     assert not any("running" in name or "tracked" in name for name in names)
 

@@ -1,0 +1,211 @@
+"""Hardened scoring: the strongest suspicion, against the definition and by hand."""
+
+import math
+from itertools import combinations
+from operator import mul
+from statistics import median
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from flwr_vdcs.evidence import SIZES
+from flwr_vdcs.hardened import HardenedScoring
+from flwr_vdcs.scoring import resolve_scoring
+
+SCORING = HardenedScoring()
+TOLERANCES = (2.0, 4.0, 5.0, 4.0, 20.0, 3.5)
+COPY = 10.0
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def sharing(signs: list[float]) -> Tensor:
+    """Let half of every direction be shared, so that cosines are 1/2 or -1/2."""
+    own = torch.eye(len(signs), dtype=torch.float64)
+    shared = torch.tensor(signs, dtype=torch.float64)[:, None]
+    return torch.cat([shared, own], dim=1) / math.sqrt(2)
+
+
+def evidence_of(direction: Tensor, agreement: list[float] | None = None) -> dict:
+    """Put evidence together, with sizes of 1."""
+    clients = len(direction)
+    return {
+        "sizes": torch.zeros(clients, len(SIZES), dtype=torch.float64),
+        "direction": direction,
+        "agreement": torch.tensor(agreement or [0.0] * clients, dtype=torch.float64),
+        "sensitivity": torch.ones(clients, dtype=torch.float64),
+    }
+
+
+def random_evidence(seed: int) -> dict:
+    """Draw four clients who agree, three who agree with nobody, and any sizes."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(shape, generator=generator).double()  # noqa: E731
+    rows = draw(7, 64)
+    rows[:, 0] = 0
+    rows[:4, 0] = 8
+    order = torch.randperm(7, generator=generator)
+    return {
+        "sizes": draw(7, len(SIZES)),
+        "direction": (rows / rows.norm(dim=1, keepdim=True))[order],
+        "agreement": 0.3 * draw(7),
+    }
+
+
+def literal_scores(evidence: dict) -> list[float]:
+    """Follow the formula one client at a time, trying all majorities."""
+    sizes, heads = evidence["sizes"].tolist(), evidence["agreement"].tolist()
+    rows = evidence["direction"].tolist()
+    cosines = [[sum(map(mul, a, b)) for b in rows] for a in rows]
+    clients = range(len(rows))
+    members = max(
+        combinations(clients, len(rows) // 2 + 1),
+        key=lambda chosen: sum(cosines[i][j] for i, j in combinations(chosen, 2)),
+    )
+    typical_head = median(heads)
+    agreement = []
+    for i in clients:
+        peers = [cosines[i][m] for m in members if m != i]
+        with_head = heads[i] if typical_head > 0 else 0.0
+        agreement.append(sum(peers) / len(peers) / 2 + with_head)
+    typical = median(agreement)
+    scores = []
+    for i in clients:
+        suspicions = [
+            abs(sizes[i][p] - median(row[p] for row in sizes)) / math.log(tolerance)
+            for p, tolerance in enumerate(TOLERANCES)
+        ]
+        lost = (typical - agreement[i]) / (0.85 * max(typical, 0.1))
+        unlearned = (typical_head - heads[i]) / 0.3
+        scores.append(-max(*suspicions, lost, unlearned, 0.0))
+    return scores
+
+
+@given(seed=seeds)
+def test_equals_the_definition(seed):
+    """Scores are those of the formula, with the best of all majorities."""
+    evidence = random_evidence(seed)
+    found = SCORING.scores(evidence)
+    expected = torch.tensor(literal_scores(evidence), dtype=torch.float64)
+    assert_close(found, expected, atol=1e-9, rtol=0)
+
+
+def test_hand_worked_example():
+    """Twice the update is one tolerance, half the head a half, reversal 2 / 0.85."""
+    evidence = evidence_of(sharing([1, 1, 1, -1]))
+    evidence["sizes"][0, SIZES.index("update")] = math.log(2)
+    evidence["sizes"][1, SIZES.index("head")] = -math.log(2)
+    expected = torch.tensor([-1.0, -0.5, 0.0, -2 / 0.85], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+
+
+def test_hand_worked_agreement_with_the_head():
+    """With 0.4 from the head, 0.65 is typical; reversal loses 0.5 of it."""
+    evidence = evidence_of(sharing([1, 1, 1, -1]), [0.4] * 4)
+    expected = torch.tensor([0.0, 0.0, 0.0, -0.5 / 0.65 / 0.85], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+
+
+def test_a_head_that_has_learned_nothing_gives_no_agreement():
+    """With a median of -0.25 it counts only against those who are below that."""
+    evidence = evidence_of(sharing([1, 1, 1, -1]), [-0.4, -0.3, -0.2, 0.9])
+    expected = torch.tensor([-0.5, -1 / 6, 0.0, -2 / 0.85], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+
+
+def test_hand_worked_unlearning():
+    """Whoever goes the others' way, but 0.5 less the head's, is 0.5 / 0.3 off."""
+    evidence = evidence_of(sharing([1, 1, 1, 1]), [0.4, 0.4, 0.4, -0.1])
+    expected = torch.tensor([0.0, 0.0, 0.0, -0.5 / 0.3], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+    assert SCORING.reasons(evidence)[3] == "it undoes what the model has learned"
+
+
+def test_copies_have_no_say_in_what_is_typical():
+    """Two copies of a low agreement do not pull the median of 0.4 down."""
+    direction = sharing([1, 1, 1, 1, 1, 1])
+    direction[4] = direction[5] = direction[3]
+    evidence = evidence_of(direction, [0.4, 0.4, 0.4, 0.1, 0.1, 0.1])
+    expected = torch.tensor([0, 0, 0, -1, -COPY, -COPY], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+
+
+def test_a_weak_consensus_tells_less():
+    """Where nobody is similar, half a cosine lost is half of 0.1 times 0.85."""
+    direction = torch.eye(5, 6, dtype=torch.float64)
+    direction[4] = torch.tensor([-0.5, -0.5, -0.5, -0.5, 0.0, 0.0])
+    scores = SCORING.scores(evidence_of(direction))
+    expected = torch.tensor([0.0, 0, 0, 0, -0.25 / 0.085], dtype=torch.float64)
+    assert_close(scores, expected)
+
+
+def test_all_copies_but_the_first_are_suspicious():
+    """Three who send the same count once, and two of them score -10."""
+    direction = sharing([1, 1, 1, 1, 1, 1])
+    direction[3] = direction[5] = direction[1]
+    evidence = evidence_of(direction)
+    expected = torch.tensor([0, 0, 0, -COPY, 0, -COPY], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected, atol=1e-6, rtol=0)
+    reasons = SCORING.reasons(evidence)
+    assert [r == "a copy of another update" for r in reasons] == [
+        score == -COPY for score in expected.tolist()
+    ]
+
+
+@given(seed=seeds, order=st.permutations(range(7)))
+def test_follows_the_order_of_clients(seed, order):
+    """Permuting the clients permutes the scores and the reasons."""
+    evidence = random_evidence(seed)
+    permuted = {name: value[list(order)] for name, value in evidence.items()}
+    assert_close(SCORING.scores(permuted), SCORING.scores(evidence)[list(order)])
+    reasons = SCORING.reasons(evidence)
+    assert SCORING.reasons(permuted) == [reasons[place] for place in order]
+
+
+@given(seed=seeds, factor=st.floats(1e-6, 1e6))
+def test_a_common_factor_of_all_sizes_does_not_matter(seed, factor):
+    """Sizes are compared with the median's: a longer round is scored the same."""
+    evidence = random_evidence(seed)
+    longer = {**evidence, "sizes": evidence["sizes"] + math.log(factor)}
+    assert_close(SCORING.scores(longer), SCORING.scores(evidence))
+
+
+@given(seed=seeds)
+def test_is_never_positive_and_the_first_place_tells_why(seed):
+    """The reason is that of the strongest suspicion."""
+    evidence = random_evidence(seed)
+    evidence["sizes"][0, 2] = 20.0
+    assert SCORING.scores(evidence).max() <= 0
+    assert SCORING.reasons(evidence)[0].startswith("its vectors has ")
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("update", "its update has 100 times the median size"),
+        ("effect", "its effect has 100 times the median size"),
+    ],
+)
+def test_a_reason_names_the_place_and_the_factor(place, says):
+    """A size is told against the median's."""
+    evidence = evidence_of(sharing([1, 1, 1, -1]))
+    evidence["sizes"][0, SIZES.index(place)] = math.log(100)
+    assert SCORING.reasons(evidence)[0] == says
+    assert "another way" in SCORING.reasons(evidence)[3]
+
+
+def test_two_clients_can_be_scored():
+    """The least that a round is scored with."""
+    scores = SCORING.scores(evidence_of(sharing([1, 1])))
+    assert_close(scores, torch.zeros(2, dtype=torch.float64))
+
+
+def test_has_what_the_strategy_asks_for():
+    """By its name there is a scoring with a threshold and a longest update."""
+    scoring = resolve_scoring("hardened")
+    assert isinstance(scoring, HardenedScoring)
+    assert (scoring.threshold, scoring.max_update) == (-1.0, 2.0)

@@ -1,0 +1,139 @@
+"""Admitted to scored: what becomes of features, whatever a scoring makes of them."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.scored import Scored, score
+from flwr_vdcs.scoring import stacked
+
+START = {"w": torch.zeros(2)}
+
+
+def states(*values):
+    """Let each update be one number, twice, at places 0, 2, 4, ..."""
+    return {2 * k: {"w": torch.full((2,), float(v))} for k, v in enumerate(values)}
+
+
+class Own:
+    """Score by what some functions say."""
+
+    name = "own"
+
+    def __init__(self, look, judge=lambda features: features.flatten(1)[:, 0]) -> None:
+        self.look, self.judge = look, judge
+
+    def features(self, _probe, global_state, update):
+        """Look at the deviation."""
+        return self.look(update["w"] - global_state["w"])
+
+    def scores(self, features):
+        """Judge all of them."""
+        return self.judge(features)
+
+
+def scored(scoring, *values):
+    """Score updates of those values without a model."""
+    return score(states(*values), START, scoring, None)
+
+
+def test_scores_stand_at_the_places_of_their_updates():
+    """The quarantined in between have none."""
+    found = scored(Own(lambda delta: delta[None]), 3, 1, 2)
+    assert found.scores == {0: 3.0, 2: 1.0, 4: 2.0}
+    assert found.failed == {}
+    assert found.reasons == {0: "", 2: "", 4: ""}
+
+
+@pytest.mark.parametrize("values", [(), (5,)])
+def test_one_update_has_nobody_to_be_compared_with(values):
+    """With fewer than two nothing is scored, and that is no failure."""
+    found = scored(Own(lambda delta: delta[None]), *values)
+    assert (found.scores, found.failed, found.reasons) == ({}, {}, {})
+    assert scored(Own(lambda delta: delta[None])) == Scored()
+
+
+def test_an_update_that_cannot_be_looked_at_fails_alone():
+    """The others are scored; the reason names the error, not its text."""
+
+    def look(delta):
+        if delta[0] == 1:
+            raise RuntimeError("what a client made it say")
+        return delta[None]
+
+    found = scored(Own(look), 3, 1, 2)
+    assert found.scores == {0: 3.0, 4: 2.0}
+    assert found.failed == {2: "the model cannot run with it: RuntimeError"}
+
+
+def test_a_score_that_is_not_finite_is_a_failure():
+    """Not a number and infinite scores are left out."""
+    values = (3, math.nan, math.inf, 1)
+    found = scored(Own(lambda delta: {"d": delta}, lambda f: f["d"][:, 0]), *values)
+    assert found.scores == {0: 3.0, 6: 1.0}
+    assert found.failed == dict.fromkeys((2, 4), "its score is not finite")
+
+
+def test_a_row_that_is_not_finite_has_no_direction():
+    """It becomes zeros, and the other rows of the client stay."""
+    found = []
+
+    def judge(features):
+        found.append(features)
+        return features.sum((1, 2))
+
+    look = lambda delta: torch.stack([delta, torch.ones(2)])  # noqa: E731
+    scored(Own(look, judge), math.inf, 2)
+    expected = torch.tensor([[[0.0, 0.0], [1.0, 1.0]], [[2.0, 2.0], [1.0, 1.0]]])
+    assert torch.equal(found[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("look", "sensitivity"),
+    [
+        (lambda delta: torch.stack([delta, delta]), 0.0),
+        (lambda delta: torch.stack([delta, -delta]), 1.0),
+        (lambda delta: delta, None),
+        (lambda delta: delta.sum(), None),
+        (lambda delta: delta.reshape(2, 1, 1), 0.0),
+    ],
+    ids=["same rows", "opposite rows", "no rows", "a number", "more axes"],
+)
+def test_sensitivity_is_that_of_the_rows(look, sensitivity):
+    """Where features have no rows for samples, there is nothing to measure."""
+    found = scored(Own(look, lambda f: torch.arange(len(f))), 1, 2)
+    assert found.sensitivity == sensitivity
+    assert found.scores == {0: 0.0, 2: 1.0}
+
+
+def test_sensitivity_may_be_measured_by_the_scoring():
+    """The mean over the updates of what it gives by that name, or None."""
+    judge = lambda features: features["d"][:, 0]  # noqa: E731
+    told = Own(lambda d: {"d": d, "sensitivity": d[0] / 10}, judge)
+    assert scored(told, 1, 2).sensitivity == pytest.approx(0.15)
+    assert scored(Own(lambda d: {"d": d}, judge), 1, 2).sensitivity is None
+
+
+def test_reasons_are_the_scorings():
+    """One sentence for each client, at its place."""
+    scoring = Own(lambda delta: delta[None])
+    scoring.reasons = lambda features: [f"has {f[0, 0]:g}" for f in features]
+    assert scored(scoring, 3, 1).reasons == {0: "has 3", 2: "has 1"}
+
+
+def test_another_number_of_scores_is_an_error():
+    """The error says how many there should be."""
+    with pytest.raises(InvalidArgumentError, match="gives 2 numbers here"):
+        scored(Own(lambda delta: delta[None], lambda f: f[:1, 0, 0]), 1, 2)
+
+
+def test_stacked_by_name():
+    """Clients come first, for one tensor as for several."""
+    rows = [{"a": torch.tensor(k), "b": torch.full((2,), k)} for k in (1, 2)]
+    found = stacked(rows)
+    assert_close(found["a"], torch.tensor([1, 2]))
+    assert_close(found["b"], torch.tensor([[1, 1], [2, 2]]))
+    assert_close(stacked([row["a"] for row in rows]), found["a"])
