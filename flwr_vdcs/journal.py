@@ -38,10 +38,10 @@ class Journal:
         if report.skipped:
             logger.warning(
                 "Round %d is skipped and the model kept: %d updates are too few to "
-                "drop %d of them. Sample more clients or lower `num_malicious`.",
+                "compare%s. Sample more clients%s.",
                 report.server_round,
                 report.num_dropped,
-                report.num_malicious,
+                *_shortage(report.num_malicious),
             )
         if report.is_tied:
             logger.warning(
@@ -118,6 +118,13 @@ class Journal:
                 audit_log.path,
                 error,
             )
+
+
+def _shortage(num_malicious: int) -> tuple[str, str]:
+    """Say what was to be dropped, and that it may be less."""
+    if not num_malicious:
+        return "", ""
+    return f" and drop {num_malicious} of them", " or lower `num_malicious`"
 
 
 def _printable(client_id: str) -> str:
