@@ -2,6 +2,7 @@
 
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.reputation import Reputation
 from flwr_vdcs.scores import consistency_scores, similarity_matrix
 from flwr_vdcs.scoring import PaperScoring, Scoring
 from flwr_vdcs.strategy import VirtualConsistencyStrategy
@@ -12,6 +13,7 @@ __all__ = [
     "Decision",
     "HardenedScoring",
     "PaperScoring",
+    "Reputation",
     "RoundReport",
     "Scoring",
     "VirtualConsistencyStrategy",

@@ -52,6 +52,12 @@ class Admission:
     normalised: frozenset[int]
     quarantined: Mapping[int, str]
 
+    def without(self, refused: Mapping[int, str]) -> "Admission":
+        """Quarantine more of the updates, for the reasons given by place."""
+        states = {p: s for p, s in self.states.items() if p not in refused}
+        normalised = self.normalised - refused.keys()
+        return Admission(states, normalised, {**self.quarantined, **refused})
+
 
 class QuarantineError(Exception):
     """Why one update is not admitted."""

@@ -1,5 +1,6 @@
-"""Round reports to the audit log: JSON Lines, one line a round."""
+"""Round reports to the audit log: JSON Lines, each line bound to the one before."""
 
+import hashlib
 import json
 import os
 from datetime import UTC, datetime
@@ -9,11 +10,19 @@ from typing import IO
 from flwr_vdcs.errors import AuditLogError
 from flwr_vdcs.report import RoundReport
 
+BEGINNING = "0" * 64
+"""What the first line of all carries as the hash of the line before."""
+
+BLOCK = 1 << 16
+
 
 class AuditLog:
     """Append a line for each report, at once, so that a kill loses none.
 
-    The file is opened anew for every line, so it may be rotated between rounds.
+    Each line carries the SHA-256 of the line before, so that a line changed, removed
+    or put in later shows. The file is opened anew for every line, so it may be rotated
+    between rounds; the first line of the new file carries the hash of the old one's
+    last.
 
     Raises
     ------
@@ -23,6 +32,7 @@ class AuditLog:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._head: str | None = None
         try:
             self._open().close()
         except OSError as error:
@@ -38,17 +48,27 @@ class AuditLog:
         """
         with self._open() as file:
             fresh = "\n" if _ends_within_a_line(file) else ""
-            line = f"{fresh}{_to_json(report)}\n".encode()
-            if file.write(line) != len(line):
+            head = self._head or _head_of(file)
+            self._head = None  # if the write fails, the file tells what it left
+            line = _to_json(report, head)
+            data = f"{fresh}{line}\n".encode()
+            if file.write(data) != len(data):
                 raise OSError("the disk took only part of the line")
+            self._head = line_hash(line.encode())
 
     def _open(self) -> IO[bytes]:
         return self.path.open("ab+", buffering=0)
 
 
-def _to_json(report: RoundReport) -> str:
+def line_hash(line: bytes) -> str:
+    """Give the SHA-256 of a line without its newline, in hex."""
+    return hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
+
+
+def _to_json(report: RoundReport, previous: str) -> str:
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    return json.dumps({"time": time, **report.to_dict()}, allow_nan=False)
+    fields = {"time": time, **report.to_dict(), "previous": previous}
+    return json.dumps(fields, allow_nan=False)
 
 
 def _ends_within_a_line(file: IO[bytes]) -> bool:
@@ -56,3 +76,20 @@ def _ends_within_a_line(file: IO[bytes]) -> bool:
         return False
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
+
+
+def _head_of(file: IO[bytes]) -> str:
+    """Hash the last line of the file, torn or whole."""
+    if not file.seekable() or file.seek(0, os.SEEK_END) == 0:
+        return BEGINNING
+    return line_hash(_last_line(file))
+
+
+def _last_line(file: IO[bytes]) -> bytes:
+    """Read backwards to the newline before the last line."""
+    start, line = file.seek(0, os.SEEK_END), b""
+    while start and b"\n" not in line[:-1]:
+        start = max(0, start - BLOCK)
+        file.seek(start)
+        line = file.read()
+    return line.removesuffix(b"\n").rpartition(b"\n")[2]

@@ -144,3 +144,14 @@ class AuditLogError(VirtualConsistencyError, OSError):
             f"audit_log={str(path)!r} cannot be written: {problem}. Give a path in an "
             "existing folder that this process may write to."
         )
+
+
+class StateError(VirtualConsistencyError, ValueError):
+    """A saved state cannot be used: it is damaged, or none of this package's."""
+
+    def __init__(self, path: object, problem: object) -> None:
+        self.path = path
+        super().__init__(
+            f"state_path={str(path)!r} cannot be used: {problem}. Restore the file "
+            "from a backup, or move it away to start without bans."
+        )

@@ -1,24 +1,27 @@
 """Updates to decisions: the examination of a round, independent of Flower's APIs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
-from flwr_vdcs.admission import admit, refused_claims
+from flwr_vdcs.admission import Admission, admit, refused_claims
 from flwr_vdcs.arrays import State
 from flwr_vdcs.bounds import shares_allowed, shortened
 from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
+from flwr_vdcs.replays import Replays
 from flwr_vdcs.report import Decision, RoundReport
-from flwr_vdcs.scored import score
+from flwr_vdcs.reputation import Ledger, Reputation
+from flwr_vdcs.scored import Scored, score
 from flwr_vdcs.scoring import Scoring
 from flwr_vdcs.selection import (
     AUTO,
     NumMalicious,
+    Selection,
     can_select,
     count_malicious,
     decide,
@@ -63,6 +66,7 @@ class Guard:
         scoring: Scoring,
         device: torch.device,
         seed: int | None,
+        reputation: Reputation | None,
     ) -> None:
         self.num_malicious = num_malicious
         self.num_virtual_samples = num_virtual_samples
@@ -78,6 +82,9 @@ class Guard:
         self._virtual_samples = virtual_samples
         self._model = model
         self._reference: Reference | None = None
+        self._replays = Replays()
+        self._banned: Mapping[str, str] = {}
+        self.ledger = Ledger(reputation)
         few = min(num_virtual_samples, NUM_SAMPLES_TO_TRY)
         samples = draw_samples(virtual_samples, 0, few, input_shape)
         self.probe = Probe(model, samples, head, device)
@@ -91,45 +98,41 @@ class Guard:
         """Note the global state that goes out; its arrays are viewed, not copied."""
         self._reference = reference_from(arrays, self._model)
 
+    def withhold(self, client_ids: Iterable[str]) -> Collection[str]:
+        """Find those of a round's clients that are not asked, and report them."""
+        self._banned = self.ledger.banned(client_ids)
+        return self._banned.keys()
+
+    def banned(self, client_ids: Iterable[str]) -> Collection[str]:
+        """Find those of some clients that are banned."""
+        return self.ledger.banned(client_ids).keys()
+
     def examine(self, server_round: int, updates: Sequence[Update]) -> Examination:
         """Decide which of a round's updates the wrapped strategy gets."""
         if self._reference is None:
             raise RoundOrderError
         start = perf_counter()
-        seed = round_seed(self.seed, server_round)
-        reference = self._reference
-        admission = admit(updates, reference)
-        self.probe.start_round(self._draw(seed), seed, reference.state)
-        scored = score(admission.states, reference.state, self.scoring, self.probe)
-        failed = scored.failed if self.is_protecting else {}
-        refused = {**admission.quarantined, **failed}
-        num_scored = len(updates) - len(refused)
-        num_malicious = count_malicious(
-            self.num_malicious, scored.scores.values(), self._threshold
-        )
-        skipped = self.is_protecting and not can_select(num_scored, num_malicious)
-        decisions = decide(
-            updates,
-            refused,
-            scored.scores,
-            num_malicious,
-            skipped=skipped,
-            reasons=scored.reasons,
-        )
-        short = self._shortened(admission.states, decisions, reference.state)
+        seed = round_seed(self.seed, self.ledger.rounds_before + server_round)
+        global_state = self._reference.state
+        admission = self._admit(server_round, updates, self._reference)
+        self.probe.start_round(self._draw(seed), seed, global_state)
+        scored = score(admission.states, global_state, self.scoring, self.probe)
+        selection = self._select(updates, admission, scored)
+        short = self._shortened(admission.states, selection.decisions, global_state)
         report = RoundReport(
             server_round=server_round,
-            decisions=_noting(decisions, short),
-            num_malicious=num_malicious,
+            decisions=_noting(selection.decisions, short) + self._withheld(),
+            num_malicious=selection.num_malicious,
             scoring=self.scoring.name,
             device=str(self.device),
             seed=seed,
             seconds=perf_counter() - start,
-            skipped=skipped,
+            skipped=selection.skipped,
             sensitivity=scored.sensitivity,
         )
+        report = replace(report, bans=self.ledger.note(report))
         changed = {p: admission.states[p] for p in admission.normalised} | short
-        return Examination(report, _in_order(changed, report, reference.keys))
+        return Examination(report, _in_order(changed, report, self._reference.keys))
 
     def examine_claims(
         self, server_round: int, updates: Sequence[Update]
@@ -151,6 +154,51 @@ class Guard:
     def _draw(self, seed: int) -> Tensor:
         return draw_samples(
             self._virtual_samples, seed, self.num_virtual_samples, self.input_shape
+        )
+
+    def _admit(
+        self, server_round: int, updates: Sequence[Update], reference: Reference
+    ) -> Admission:
+        """Refuse what cannot be aggregated, and what was sent before."""
+        admission = admit(updates, reference)
+        if not self.is_protecting:
+            return admission
+        client_ids = [update.client_id for update in updates]
+        return admission.without(
+            self._replays.find(
+                server_round, client_ids, admission.states, reference.state
+            )
+        )
+
+    def _select(
+        self, updates: Sequence[Update], admission: Admission, scored: Scored
+    ) -> Selection:
+        """Decide on each update by its score, if it has one."""
+        failed = scored.failed if self.is_protecting else {}
+        refused = {**admission.quarantined, **failed}
+        num_malicious = count_malicious(
+            self.num_malicious,
+            scored.scores.values(),
+            self._threshold,
+            num_banned=len(self._banned),
+        )
+        num_scored = len(updates) - len(refused)
+        skipped = self.is_protecting and not can_select(num_scored, num_malicious)
+        decisions = decide(
+            updates,
+            refused,
+            scored.scores,
+            num_malicious,
+            skipped=skipped,
+            reasons=scored.reasons,
+        )
+        return Selection(decisions, num_malicious, skipped)
+
+    def _withheld(self) -> tuple[Decision, ...]:
+        """Report the clients that were not asked."""
+        return tuple(
+            Decision(client_id, "banned", None, reason)
+            for client_id, reason in self._banned.items()
         )
 
     def _shortened(

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 
 from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
@@ -11,28 +12,37 @@ from flwr_vdcs.report import RoundReport
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
 
+Listener = Callable[[RoundReport], object]
+"""Is told what every round decided."""
+
 INSENSITIVE = 1e-3
 """Features that vary less than this with the virtual samples say the same of all."""
 
 
 class Journal:
-    """Keep every report, log it, and append it to the audit log if there is one."""
+    """Keep every report, log it, append it to the audit log and tell the listeners."""
 
-    def __init__(self, audit_log: str | os.PathLike[str] | None) -> None:
+    def __init__(
+        self,
+        audit_log: str | os.PathLike[str] | None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         self.reports: list[RoundReport] = []
         self.evaluation_reports: list[RoundReport] = []
         self._told_of_blindness = False
         self._told_of_insensitivity = False
+        self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
     def note_training(self, report: RoundReport) -> None:
         """Note a training round."""
         self.reports.append(report)
         logger.info(
-            "\t├──> Virtual consistency: kept %d, dropped %d, quarantined %d (%.2fs)",
+            "\t├──> Virtual consistency: kept %d, dropped %d, quarantined %d%s (%.2fs)",
             report.num_kept,
             report.num_dropped,
             report.num_quarantined,
+            f", banned {report.num_banned}" if report.num_banned else "",
             report.seconds,
         )
         if report.skipped:
@@ -104,8 +114,28 @@ class Journal:
                     report.phase,
                     decision.reason,
                 )
+        for client_id in report.bans:
+            logger.warning(
+                "Client %s is banned after round %d: it was refused too often.",
+                _printable(client_id),
+                report.server_round,
+            )
         if self.audit_log is not None:
             self._append(self.audit_log, report)
+        for listener in self._listeners:
+            self._tell(listener, report)
+
+    @staticmethod
+    def _tell(listener: Listener, report: RoundReport) -> None:
+        try:
+            listener(report)
+        except Exception:  # whatever it does, the training goes on
+            logger.warning(
+                "Round %d: on_round %r failed.",
+                report.server_round,
+                listener,
+                exc_info=True,
+            )
 
     @staticmethod
     def _append(audit_log: AuditLog, report: RoundReport) -> None:

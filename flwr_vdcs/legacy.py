@@ -50,7 +50,9 @@ class LegacyAdapter(Strategy):
     ) -> list[tuple[ClientProxy, FitIns]]:
         """Note the global model and let the wrapped strategy sample clients."""
         self._guard.start_round(encoded_parameters(parameters))
-        return self.strategy.configure_fit(server_round, parameters, client_manager)
+        asked = self.strategy.configure_fit(server_round, parameters, client_manager)
+        banned = self._guard.withhold(proxy.cid for proxy, _ in asked)
+        return [(proxy, ins) for proxy, ins in asked if proxy.cid not in banned]
 
     def aggregate_fit(
         self, server_round: int, results: FitResults, failures: FitFailures
@@ -87,9 +89,11 @@ class LegacyAdapter(Strategy):
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
     ) -> list[tuple[ClientProxy, EvaluateIns]]:
         """Let the wrapped strategy configure the evaluation."""
-        return self.strategy.configure_evaluate(
+        asked = self.strategy.configure_evaluate(
             server_round, parameters, client_manager
         )
+        banned = self._guard.banned(proxy.cid for proxy, _ in asked)
+        return [(proxy, ins) for proxy, ins in asked if proxy.cid not in banned]
 
     def aggregate_evaluate(
         self, server_round: int, results: EvaluateResults, failures: EvaluateFailures

@@ -1,6 +1,6 @@
 """The adapter to Flower's Message API: ``aggregate_train`` on checked replies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -35,7 +35,11 @@ class MessageAdapter(Strategy):
     ) -> Iterable[Message]:
         """Note the global model and let the wrapped strategy sample clients."""
         self._guard.start_round(encoded_arrays(arrays))
-        return list(self.strategy.configure_train(server_round, arrays, config, grid))
+        messages = list(
+            self.strategy.configure_train(server_round, arrays, config, grid)
+        )
+        banned = self._guard.withhold(map(_destination, messages))
+        return _not_to(banned, messages)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -66,9 +70,10 @@ class MessageAdapter(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Let the wrapped strategy configure the evaluation."""
-        return list(
+        messages = list(
             self.strategy.configure_evaluate(server_round, arrays, config, grid)
         )
+        return _not_to(self._guard.banned(map(_destination, messages)), messages)
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
@@ -85,6 +90,14 @@ class MessageAdapter(Strategy):
             return None
         kept = _without_refused(replies, report)
         return self.strategy.aggregate_evaluate(server_round, kept)
+
+
+def _destination(message: Message) -> str:
+    return str(message.metadata.dst_node_id)
+
+
+def _not_to(client_ids: Collection[str], messages: list[Message]) -> list[Message]:
+    return [m for m in messages if _destination(m) not in client_ids]
 
 
 def _without_refused(replies: list[Message], report: RoundReport) -> list[Message]:

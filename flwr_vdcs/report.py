@@ -17,7 +17,7 @@ class Decision:
         Flower's node id (Message API) or the client proxy's id (legacy).
     verdict : str
         ``"kept"``, ``"dropped"`` (scored too low, or the round was skipped),
-        ``"quarantined"`` (not fit to be scored) or ``"banned"``.
+        ``"quarantined"`` (not fit to be scored) or ``"banned"`` (not asked).
     score : float or None
         The client's score; None where it was not scored.
     reason : str
@@ -39,7 +39,8 @@ class RoundReport:
     server_round : int
         The round, starting from 1.
     decisions : tuple of Decision
-        One for each reply with content.
+        One for each reply with content, then one for each banned client that would
+        have been asked.
     num_malicious : int
         M, the number of updates to drop in this round.
     scoring : str
@@ -57,6 +58,8 @@ class RoundReport:
     sensitivity : float or None
         How much the features vary with the virtual samples, from 0, where they do not,
         to 1, where they share no common part; None where nothing was scored.
+    bans : tuple of str
+        Ids of the clients that are banned from the next round on.
     """
 
     server_round: int
@@ -69,6 +72,7 @@ class RoundReport:
     skipped: bool = False
     phase: Literal["train", "evaluate"] = "train"
     sensitivity: float | None = None
+    bans: tuple[str, ...] = ()
 
     @property
     def num_kept(self) -> int:
@@ -86,8 +90,13 @@ class RoundReport:
         return self._count("quarantined")
 
     @property
+    def num_banned(self) -> int:
+        """Number of clients that were not asked, or not heard, as they are banned."""
+        return self._count("banned")
+
+    @property
     def is_empty(self) -> bool:
-        """Whether there were updates, and none of them was kept."""
+        """Whether there were updates or bans, and no update was kept."""
         return bool(self.decisions) and not self.num_kept
 
     @property
@@ -113,11 +122,13 @@ class RoundReport:
         return min(scores["kept"]) - max(scores["dropped"])
 
     def counts(self) -> dict[str, Any]:
-        """Give the metrics that every round returns to Flower."""
+        """Give the metrics that a round returns to Flower; bans, if there are any."""
+        banned = {"vdcs-num-banned": self.num_banned} if self.num_banned else {}
         return {
             "vdcs-num-kept": self.num_kept,
             "vdcs-num-dropped": self.num_dropped,
             "vdcs-num-quarantined": self.num_quarantined,
+            **banned,
         }
 
     def to_dict(self) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal
 
@@ -20,6 +21,25 @@ MIN_UPDATES = 3
 
 ROUNDING = 1e-9
 """0.29 * 100 is 28.999999999999996 in floating point, and means 29."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of a round's updates go on.
+
+    Attributes
+    ----------
+    decisions
+        One for each update, in their order.
+    num_malicious
+        M in this round.
+    skipped
+        Whether none goes on, as there are too few to compare.
+    """
+
+    decisions: tuple[Decision, ...]
+    num_malicious: int
+    skipped: bool
 
 
 def check_num_malicious(num_malicious: object) -> NumMalicious:
@@ -51,20 +71,26 @@ def is_protecting(num_malicious: NumMalicious) -> bool:
 
 
 def count_malicious(
-    num_malicious: NumMalicious, scores: Collection[float], threshold: float | None
+    num_malicious: NumMalicious,
+    scores: Collection[float],
+    threshold: float | None,
+    num_banned: int = 0,
 ) -> int:
     """Give M for one round.
 
     A fraction is of the scored updates, rounded down. ``"auto"`` counts the scores
-    below the threshold, though never half of the updates or more.
+    below the threshold, though never half of the updates or more. Clients that were
+    not asked, as they are banned, are among the M malicious ones and are not dropped
+    for again.
     """
     if num_malicious == AUTO:
         lowest_kept = -math.inf if threshold is None else threshold
         num_low = sum(score < lowest_kept for score in scores)
         return min(num_low, max(0, len(scores) - 1) // 2)
     if isinstance(num_malicious, int):
-        return num_malicious
-    return math.floor(num_malicious * len(scores) + ROUNDING)
+        return max(0, num_malicious - num_banned)
+    num_expected = math.floor(num_malicious * (len(scores) + num_banned) + ROUNDING)
+    return max(0, num_expected - num_banned)
 
 
 def can_select(num_updates: int, num_to_drop: int) -> bool:

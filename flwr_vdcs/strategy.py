@@ -2,23 +2,33 @@
 
 import inspect
 import os
-from collections.abc import Callable
-from typing import Any, Self, TypeGuard
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
+from flwr_vdcs.arguments import (
+    checked_count,
+    checked_listeners,
+    checked_model,
+    checked_reputation,
+    checked_seed,
+    checked_shape,
+)
 from flwr_vdcs.device import resolve_device
-from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.errors import InvalidArgumentError, StateError
 from flwr_vdcs.guard import Guard
-from flwr_vdcs.journal import Journal, logger
+from flwr_vdcs.journal import Journal, Listener, logger
 from flwr_vdcs.legacy import LegacyAdapter
 from flwr_vdcs.message import MessageAdapter
 from flwr_vdcs.report import RoundReport
+from flwr_vdcs.reputation import Reputation
 from flwr_vdcs.scoring import Scoring, resolve_scoring
 from flwr_vdcs.selection import NumMalicious, check_num_malicious
-from flwr_vdcs.virtual import MAX_SEED, VirtualSamples, gaussian
+from flwr_vdcs.state import StateFile
+from flwr_vdcs.virtual import VirtualSamples, gaussian
 from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, metric_keys
 
 
@@ -77,6 +87,15 @@ class VirtualConsistencyStrategy:
         secret seed each round, noted in the report.
     audit_log : path, optional
         A JSON Lines file that gets one line a round, at once.
+    reputation : Reputation, optional
+        Bans clients that are refused again and again: they are asked neither to train
+        nor to evaluate until their parole is over. Without it nobody is banned.
+    state_path : path, optional
+        A file that keeps bans and evidence over restarts. It is read at construction
+        if it exists, and replaced in one step after each round.
+    on_round : callable, or a sequence of them, optional
+        Called with each `RoundReport` that the audit log would get. If it raises, a
+        warning is logged.
 
     Attributes
     ----------
@@ -95,6 +114,8 @@ class VirtualConsistencyStrategy:
         If the model does not run on the inputs, or has no such head.
     InvalidArgumentError, NumMaliciousError, DeviceUnavailableError, AuditLogError
         If another argument is not possible here.
+    StateError
+        If the file at ``state_path`` is damaged, or something else.
 
     Examples
     --------
@@ -132,23 +153,29 @@ class VirtualConsistencyStrategy:
         device: str | torch.device = "auto",
         seed: int | None = None,
         audit_log: str | os.PathLike[str] | None = None,
+        reputation: Reputation | None = None,
+        state_path: str | os.PathLike[str] | None = None,
+        on_round: Listener | Sequence[Listener] | None = None,
     ) -> None:
-        input_shape = _checked_shape(input_shape)
+        input_shape = checked_shape(input_shape)
         self.strategy = strategy
         self._guard = Guard(
-            model=_checked_model(model),
+            model=checked_model(model),
             input_shape=input_shape,
             num_malicious=check_num_malicious(num_malicious),
-            num_virtual_samples=_checked_count(num_virtual_samples),
+            num_virtual_samples=checked_count(num_virtual_samples),
             virtual_samples=virtual_samples or gaussian(input_shape),
             head=head,
             scoring=resolve_scoring(scoring),
             device=resolve_device(device),
-            seed=_checked_seed(seed),
+            seed=checked_seed(seed),
+            reputation=checked_reputation(reputation),
         )
         self._equal_weights = equal_weights
         self._metric_keys = metric_keys(strategy)
-        self._journal = Journal(audit_log)
+        self._state_file = None if state_path is None else StateFile(state_path)
+        self._resume()
+        self._journal = Journal(audit_log, (self._save, *checked_listeners(on_round)))
         if self._guard.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
 
@@ -168,9 +195,36 @@ class VirtualConsistencyStrategy:
         """The evaluation rounds in which a reply was quarantined, oldest first."""
         return self._journal.evaluation_reports
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give what outlives the process, as plain values: rounds, evidence, bans.
+
+        Neither the model nor the wrapped strategy's own state is part of it.
+        """
+        return self._guard.ledger.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If it is something else; then nothing is changed.
+        """
+        try:
+            self._guard.ledger.load_state_dict(state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            allowed = f"what `state_dict` returned ({error!r})"
+            raise InvalidArgumentError("state", state, allowed) from error
+
+    def pardon(self, client_id: str) -> None:
+        """Forget the evidence against a client, and its ban if it is banned."""
+        self._guard.ledger.pardon(client_id)
+        self._save()
+
     def summary(self) -> None:
         """Log the settings in Flower's tree, then the wrapped strategy's."""
         guard, log = self._guard, self._journal.audit_log
+        state = self._state_file
         for line in (
             "├──> Virtual consistency:",
             f"│\t├── Scoring: {guard.scoring.name}",
@@ -180,11 +234,34 @@ class VirtualConsistencyStrategy:
             f"│\t├── Head: {guard.probe.head!r} ({guard.probe.num_features} features)",
             f"│\t├── Device: {guard.device}",
             f"│\t├── Equal weights: {self._equal_weights}",
+            f"│\t├── Reputation: {guard.ledger.reputation or '(none)'}",
+            f"│\t├── State: {state.path if state else '(none)'}",
             f"│\t└── Audit log: {log.path if log else '(none)'}",
         ):
             logger.info("\t%s", line)
         if hasattr(self.strategy, "summary"):
             self.strategy.summary()
+
+    def _resume(self) -> None:
+        """Go on from the saved state, if there is one."""
+        state = self._state_file.read() if self._state_file else None
+        if self._state_file is None or state is None:
+            return
+        try:
+            self.load_state_dict(state)
+        except InvalidArgumentError as error:
+            raise StateError(self._state_file.path, error) from error
+        rounds = self._guard.ledger.num_rounds
+        logger.info("Going on after %d rounds with %s", rounds, self._state_file.path)
+
+    def _save(self, _: RoundReport | None = None) -> None:
+        """Write the state, after each round."""
+        if self._state_file is None:
+            return
+        try:
+            self._state_file.write(self.state_dict())
+        except OSError as error:
+            logger.warning("%s is out of date: %s", self._state_file.path, error)
 
     def __repr__(self) -> str:
         """Name the wrapped strategy."""
@@ -202,36 +279,3 @@ def _with(cls: type, adapter: type) -> Any:
     if issubclass(cls, adapter):
         return cls
     return type(cls.__name__, (cls, adapter), {"__module__": cls.__module__})
-
-
-def _checked_model(model: object) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise InvalidArgumentError("model", model, "a torch.nn.Module (an instance)")
-    return model
-
-
-def _checked_shape(input_shape: object) -> tuple[int, ...]:
-    shape = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
-    if not shape or not all(_is_int(length) and length > 0 for length in shape):
-        allowed = "a tuple of positive ints, one input without the batch axis"
-        raise InvalidArgumentError("input_shape", input_shape, allowed)
-    return shape
-
-
-def _checked_count(num_virtual_samples: object) -> int:
-    if not _is_int(num_virtual_samples) or num_virtual_samples < 1:
-        raise InvalidArgumentError(
-            "num_virtual_samples", num_virtual_samples, "an int >= 1"
-        )
-    return num_virtual_samples
-
-
-def _checked_seed(seed: object) -> int | None:
-    if seed is not None and not (_is_int(seed) and 0 <= seed < MAX_SEED):
-        allowed = f"None, or an int from 0 to {MAX_SEED - 1}"
-        raise InvalidArgumentError("seed", seed, allowed)
-    return seed
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from flwr_vdcs.audit import AuditLog
+from flwr_vdcs.audit import BEGINNING, AuditLog
 from flwr_vdcs.errors import AuditLogError
 from flwr_vdcs.journal import Journal
 from flwr_vdcs.report import Decision, RoundReport
@@ -46,6 +46,8 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "phase": "train",
         "sensitivity": None,
         "margin": 1.0,
+        "bans": [],
+        "previous": BEGINNING,
     }
 
 

@@ -1,0 +1,67 @@
+"""Arguments to checked: what the constructor takes, or an error that helps."""
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from torch import nn
+
+from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.journal import Listener
+from flwr_vdcs.reputation import Reputation
+from flwr_vdcs.virtual import MAX_SEED
+
+
+def checked_model(model: object) -> nn.Module:
+    """Take a model, not its class."""
+    if not isinstance(model, nn.Module):
+        raise InvalidArgumentError("model", model, "a torch.nn.Module (an instance)")
+    return model
+
+
+def checked_shape(input_shape: object) -> tuple[int, ...]:
+    """Take the shape of one input, as a tuple."""
+    shape = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
+    if not shape or not all(_is_int(length) and length > 0 for length in shape):
+        allowed = "a tuple of positive ints, one input without the batch axis"
+        raise InvalidArgumentError("input_shape", input_shape, allowed)
+    return shape
+
+
+def checked_count(num_virtual_samples: object) -> int:
+    """Take a number of virtual samples."""
+    if not _is_int(num_virtual_samples) or num_virtual_samples < 1:
+        raise InvalidArgumentError(
+            "num_virtual_samples", num_virtual_samples, "an int >= 1"
+        )
+    return num_virtual_samples
+
+
+def checked_seed(seed: object) -> int | None:
+    """Take a seed, or none."""
+    if seed is not None and not (_is_int(seed) and 0 <= seed < MAX_SEED):
+        allowed = f"None, or an int from 0 to {MAX_SEED - 1}"
+        raise InvalidArgumentError("seed", seed, allowed)
+    return seed
+
+
+def checked_reputation(reputation: object) -> Reputation | None:
+    """Take the settings of bans, or none."""
+    if reputation is not None and not isinstance(reputation, Reputation):
+        allowed = "None, or a flwr_vdcs.Reputation"
+        raise InvalidArgumentError("reputation", reputation, allowed)
+    return reputation
+
+
+def checked_listeners(
+    on_round: Listener | Sequence[Listener] | None,
+) -> Sequence[Listener]:
+    """Take one callable, several or none."""
+    listeners = (on_round,) if callable(on_round) else on_round or ()
+    if not isinstance(listeners, Sequence) or not all(map(callable, listeners)):
+        allowed = "a callable that takes a RoundReport, or several of them"
+        raise InvalidArgumentError("on_round", on_round, allowed)
+    return listeners
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

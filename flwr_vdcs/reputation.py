@@ -1,0 +1,236 @@
+r"""Decisions to bans: who is refused too often for an honest client's bad luck.
+
+A client's evidence is a cumulative sum (Page, "Continuous Inspection Schemes", 1954) of
+log-likelihood ratios. In every round a client that is refused, dropped or quarantined,
+gains :math:`\ln (q / p)`, and one that is kept gains
+:math:`\ln ((1 - q) / (1 - p))`, which is negative; the sum never falls below zero. Here
+q is how often malicious clients are refused, and p how often an honest one would be if
+refusals hit at random: the share of the round's scored updates that were dropped.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.report import Decision, RoundReport
+
+EVEN = 0.5
+"""A client refused less often is more often of use."""
+
+LEAST_RATE = 0.05
+"""How often honest clients are refused at least, whatever one round looks like."""
+
+PROBATION = 0.5
+"""Share of the limit with which a client comes back."""
+
+REFUSED = ("dropped", "quarantined")
+
+
+@dataclass(frozen=True)
+class Reputation:
+    """How much evidence bans a client, and for how long.
+
+    Parameters
+    ----------
+    false_bans : float, default 1e-5
+        How often, at most, an honest client is banned, per round, if it is dropped no
+        more often than others: in (0, 1). A ban needs evidence of ``-ln(false_bans)``.
+    refusal_rate : float, default 0.8
+        How often malicious clients are refused, in (0.5, 1). Lower bans those that
+        misbehave now and then, but also honest ones that are often dropped.
+    parole : int, default 50
+        For how many rounds a client is banned. Then it is asked again, with half of the
+        evidence that bans.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a value is outside its range.
+    """
+
+    false_bans: float = 1e-5
+    refusal_rate: float = 0.8
+    parole: int = 50
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 < self.false_bans < 1:
+            given = self.false_bans
+            raise InvalidArgumentError("false_bans", given, "a number in (0, 1)")
+        if not EVEN < self.refusal_rate < 1:
+            given = self.refusal_rate
+            raise InvalidArgumentError("refusal_rate", given, "a number in (0.5, 1)")
+        if not isinstance(self.parole, int) or self.parole < 1:
+            raise InvalidArgumentError("parole", self.parole, "an int >= 1")
+
+    @property
+    def limit(self) -> float:
+        """The evidence that bans a client."""
+        return -log(self.false_bans)
+
+    def evidence(self, decision: Decision, share_dropped: float) -> float:
+        """Weigh one decision: above zero for a refusal, below for a kept update.
+
+        Parameters
+        ----------
+        decision
+            What became of the client's update.
+        share_dropped
+            The share of the round's scored updates that were dropped, in [0, 1].
+        """
+        by_chance = 0.0 if decision.verdict == "quarantined" else share_dropped
+        by_chance = min(max(by_chance, LEAST_RATE), self.refusal_rate)
+        if decision.verdict in REFUSED:
+            return log(self.refusal_rate / by_chance)
+        return log((1 - self.refusal_rate) / (1 - by_chance))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of one client.
+
+    Attributes
+    ----------
+    evidence : float
+        The cumulative sum, from 0 to the limit.
+    parole : int or None
+        The round, counted over restarts, in which it is asked again; None if it is not
+        banned.
+    """
+
+    evidence: float = 0.0
+    parole: int | None = None
+
+
+class Ledger:
+    """Keep the standing of each client over the rounds, and over restarts.
+
+    Parameters
+    ----------
+    reputation
+        The settings, or None to ban nobody.
+
+    Attributes
+    ----------
+    num_rounds
+        Rounds noted, those before a restart included.
+    rounds_before
+        Those before it alone.
+    """
+
+    def __init__(self, reputation: Reputation | None) -> None:
+        self.reputation = reputation
+        self.num_rounds = 0
+        self.rounds_before = 0
+        self._standings: dict[str, Standing] = {}
+
+    def banned(self, client_ids: Iterable[str]) -> dict[str, str]:
+        """Find those that are banned in the round to come, and say until when."""
+        if self.reputation is None:
+            return {}
+        paroles = {
+            client_id: self._standing(client_id).parole for client_id in client_ids
+        }
+        return {
+            client_id: f"banned, asked again in {parole - self.num_rounds} rounds"
+            for client_id, parole in paroles.items()
+            if parole is not None
+        }
+
+    def note(self, report: RoundReport) -> tuple[str, ...]:
+        """Note a round's decisions, and name those banned from now on."""
+        self.num_rounds += 1
+        if self.reputation is None:
+            return ()
+        self._release()
+        if report.skipped:
+            return ()
+        for decision in report.decisions:
+            self._weigh(decision, _share_dropped(report), self.reputation)
+        return self._ban(report, self.reputation)
+
+    def pardon(self, client_id: str) -> None:
+        """Forget all evidence against a client, and its ban."""
+        self._standings.pop(client_id, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give all as plain values, for JSON."""
+        clients = {
+            client_id: {"evidence": standing.evidence, "parole": standing.parole}
+            for client_id, standing in self._standings.items()
+        }
+        return {"num_rounds": self.num_rounds, "clients": clients}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is no state of a ledger; then nothing is changed.
+        """
+        standings = {
+            str(client_id): _standing(**fields)
+            for client_id, fields in state["clients"].items()
+        }
+        self.num_rounds = self.rounds_before = _count(state["num_rounds"])
+        self._standings = standings
+
+    def _standing(self, client_id: str) -> Standing:
+        return self._standings.get(client_id, Standing())
+
+    def _weigh(
+        self, decision: Decision, share_dropped: float, reputation: Reputation
+    ) -> None:
+        standing = self._standing(decision.client_id)
+        if decision.verdict == "banned" or standing.parole is not None:
+            return
+        evidence = standing.evidence + reputation.evidence(decision, share_dropped)
+        if evidence > 0:
+            capped = min(evidence, reputation.limit)
+            self._standings[decision.client_id] = Standing(capped)
+        else:
+            self._standings.pop(decision.client_id, None)
+
+    def _ban(self, report: RoundReport, reputation: Reputation) -> tuple[str, ...]:
+        """Ban those with the most evidence, though never half of a round's clients."""
+        guilty = {
+            client_id: standing.evidence
+            for client_id, standing in self._standings.items()
+            if standing.parole is None and standing.evidence >= reputation.limit
+        }
+        clients = {decision.client_id for decision in report.decisions}
+        room = max(0, (len(clients) - 1) // 2 - report.num_banned)
+        worst = sorted(guilty, key=lambda client_id: -guilty[client_id])[:room]
+        for client_id in worst:
+            parole = self.num_rounds + reputation.parole
+            self._standings[client_id] = Standing(reputation.limit, parole)
+        return tuple(worst)
+
+    def _release(self) -> None:
+        """Let those whose parole has come back, on probation."""
+        if self.reputation is None:
+            return
+        on_probation = Standing(PROBATION * self.reputation.limit)
+        for client_id, standing in self._standings.items():
+            if standing.parole is not None and standing.parole <= self.num_rounds:
+                self._standings[client_id] = on_probation
+
+
+def _share_dropped(report: RoundReport) -> float:
+    num_scored = report.num_kept + report.num_dropped
+    return report.num_dropped / num_scored if num_scored else 0.0
+
+
+def _standing(evidence: float, parole: int | None) -> Standing:
+    if not 0 <= float(evidence) < float("inf"):
+        raise ValueError(f"evidence {evidence!r} is no number from 0")
+    return Standing(float(evidence), None if parole is None else _count(parole))
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
