@@ -155,3 +155,13 @@ class StateError(VirtualConsistencyError, ValueError):
             f"state_path={str(path)!r} cannot be used: {problem}. Restore the file "
             "from a backup, or move it away to start without bans."
         )
+
+
+class MissingExtraError(VirtualConsistencyError, ImportError):
+    """A part of this package needs a library that is not installed."""
+
+    def __init__(self, part: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f'{part} needs more than is installed: pip install "flwr-vdcs[{extra}]".'
+        )

@@ -94,6 +94,11 @@ class Guard:
         """Whether any update may be dropped, or is everything a dry run."""
         return is_protecting(self.num_malicious)
 
+    @property
+    def has_threshold(self) -> bool:
+        """Whether the scoring tells how low a score is too low."""
+        return self._threshold is not None
+
     def start_round(self, arrays: EncodedArrays) -> None:
         """Note the global state that goes out; its arrays are viewed, not copied."""
         self._reference = reference_from(arrays, self._model)
@@ -130,7 +135,7 @@ class Guard:
             skipped=selection.skipped,
             sensitivity=scored.sensitivity,
         )
-        report = replace(report, bans=self.ledger.note(report))
+        report = replace(report, bans=self.ledger.note(report, self._threshold))
         changed = {p: admission.states[p] for p in admission.normalised} | short
         return Examination(report, _in_order(changed, report, self._reference.keys))
 

@@ -5,7 +5,9 @@ log-likelihood ratios. In every round a client that is refused, dropped or quara
 gains :math:`\ln (q / p)`, and one that is kept gains
 :math:`\ln ((1 - q) / (1 - p))`, which is negative; the sum never falls below zero. Here
 q is how often malicious clients are refused, and p how often an honest one would be if
-refusals hit at random: the share of the round's scored updates that were dropped.
+refusals hit at random: the share of the round's scored updates that were dropped. Where
+the scoring has a threshold, only drops below it count: with M given, honest clients are
+dropped too when fewer than M are malicious.
 """
 
 from collections.abc import Iterable, Mapping
@@ -139,8 +141,18 @@ class Ledger:
             if parole is not None
         }
 
-    def note(self, report: RoundReport) -> tuple[str, ...]:
-        """Note a round's decisions, and name those banned from now on."""
+    def note(
+        self, report: RoundReport, threshold: float | None = None
+    ) -> tuple[str, ...]:
+        """Note a round's decisions, and name those banned from now on.
+
+        Parameters
+        ----------
+        report
+            The round's decisions.
+        threshold
+            Where the scoring has one, drops with a higher score tell nothing.
+        """
         self.num_rounds += 1
         if self.reputation is None:
             return ()
@@ -148,7 +160,8 @@ class Ledger:
         if report.skipped:
             return ()
         for decision in report.decisions:
-            self._weigh(decision, _share_dropped(report), self.reputation)
+            if not _is_by_number(decision, threshold):
+                self._weigh(decision, _share_dropped(report), self.reputation)
         return self._ban(report, self.reputation)
 
     def pardon(self, client_id: str) -> None:
@@ -217,6 +230,13 @@ class Ledger:
         for client_id, standing in self._standings.items():
             if standing.parole is not None and standing.parole <= self.num_rounds:
                 self._standings[client_id] = on_probation
+
+
+def _is_by_number(decision: Decision, threshold: float | None) -> bool:
+    """Tell whether a client was dropped only because M clients had to be."""
+    if decision.verdict != "dropped" or decision.score is None or threshold is None:
+        return False
+    return decision.score >= threshold
 
 
 def _share_dropped(report: RoundReport) -> float:

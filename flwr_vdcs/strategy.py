@@ -31,6 +31,12 @@ from flwr_vdcs.state import StateFile
 from flwr_vdcs.virtual import VirtualSamples, gaussian
 from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, metric_keys
 
+BANS_BY_RANK = (
+    "Bans follow the scores, and scoring %r has no threshold: an honest client that is "
+    "dropped again and again, as its data are unlike the others', is banned too. "
+    'scoring="hardened" counts only drops below its threshold.'
+)
+
 
 def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     """Show users and editors the constructor's arguments rather than ``__new__``'s."""
@@ -178,6 +184,8 @@ class VirtualConsistencyStrategy:
         self._journal = Journal(audit_log, (self._save, *checked_listeners(on_round)))
         if self._guard.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
+        if reputation and not self._guard.has_threshold:
+            logger.warning(BANS_BY_RANK, self._guard.scoring.name)
 
     __signature__ = _without_self(__init__)
 

@@ -292,3 +292,10 @@ def test_a_replayed_update_is_quarantined():
     ]
     assert [d.verdict for d in decisions[1:]] == ["quarantined"] * 2
     assert decisions[2].reason == "it sent the same arrays in round 1"
+
+
+@pytest.mark.parametrize("scoring", ["paper", "hardened"])
+def test_bans_without_a_threshold_are_warned_of(flower_log, scoring):
+    """The published score drops M clients whether they are malicious or not."""
+    plugin(fed_avg(), scoring=scoring)
+    assert ("has no threshold" in flower_log.text) is (scoring == "paper")

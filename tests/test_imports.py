@@ -32,6 +32,7 @@ ORDER = [
     "verification",
     "state",
     "journal",
+    "sinks",
     "arguments",
     "wrapped",
     "message",

@@ -73,6 +73,17 @@ def test_always_dropped_is_banned():
     assert ledger.banned(str(c) for c in range(10)).keys() == {"0", "1", "2"}
 
 
+def test_drops_above_the_threshold_tell_nothing():
+    """Where M honest clients have to be dropped, none of them is banned for it."""
+    decisions = [Decision(str(client), "kept", -0.2) for client in range(8)]
+    decisions += [Decision("8", "dropped", -0.5), Decision("9", "dropped", -1.5)]
+    rounds = RoundReport(1, tuple(decisions), 2, "hardened", "cpu", 0, 0.0)
+    ledger = Ledger(Reputation())
+    banned = [ledger.note(rounds, threshold=-1.0) for _ in range(20)]
+    assert {client_id for bans in banned for client_id in bans} == {"9"}
+    assert evidence(ledger, "8") == 0
+
+
 def test_quarantined_again_and_again_is_banned():
     """Honest replies are hardly ever malformed, so five rounds are enough."""
     ledger = Ledger(Reputation())
