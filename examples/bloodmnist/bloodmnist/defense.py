@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from flwr.serverapp.strategy import FedAvg, Strategy
 from torch import nn
@@ -13,8 +13,8 @@ from bloodmnist.baselines import BASELINES, needs_validation
 from bloodmnist.data import INPUT_SHAPE
 from bloodmnist.feddyn_server import FedDyn
 from bloodmnist.model import State
-from bloodmnist.run_config import RunConfig
-from flwr_vdcs import VirtualConsistencyStrategy
+from bloodmnist.run_config import AUTO, TRUTH, RunConfig
+from flwr_vdcs import Reputation, VirtualConsistencyStrategy
 
 Validate = Callable[[State], tuple[float, float]]
 OPTIONS: dict[str, Any] = {"fraction_evaluate": 0.0}
@@ -45,10 +45,12 @@ class Federation:
     validate: Validate
 
     @property
-    def num_malicious(self) -> int:
+    def num_malicious(self) -> int | Literal["auto"]:
         """How many clients the defence assumes to be poisoned."""
         assumed = int(self.run_config["num-malicious"])
-        return self.num_poisoned if assumed < 0 else assumed
+        if assumed == AUTO:
+            return "auto"
+        return self.num_poisoned if assumed == TRUTH else assumed
 
 
 def build_strategy(federation: Federation) -> Strategy:
@@ -94,6 +96,7 @@ def _wrap(federation: Federation) -> Strategy:
         equal_weights=bool(config["equal-weights"]),
         device=str(config["device"]),
         seed=int(config["seed"]),
+        reputation=Reputation() if config["reputation"] else None,
     )
 
 
@@ -102,6 +105,10 @@ def _build_baseline(federation: Federation, name: str) -> Strategy:
         raise ValueError(
             f'algorithm="feddyn" has a server half of its own, which defense="{name}" '
             'would replace: use defense="none" or "vdcs"'
+        )
+    if federation.num_malicious == "auto":
+        raise ValueError(
+            f'defense="{name}" must be told num-malicious: -2 is for defense="vdcs"'
         )
     validation = {"validate": federation.validate} if needs_validation(name) else {}
     return BASELINES[name](

@@ -11,6 +11,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bloodmnist.run_config import AUTO, TRUTH
+
 Value = str | int | float | bool
 RunConfig = dict[str, Value]
 
@@ -69,11 +71,16 @@ class Cell:
             attack = f"{self.attack} {self.labels} at {self.fraction:g}"
         if self.defense != "none":
             scoring = f" {self.scoring}" if self.scoring else ""
-            defense = f"{self.defense}{scoring} M={self.num_malicious}"
+            defense = f"{self.defense}{scoring} M={self.assumed}"
         return (
             f"{self.algorithm}, {attack}, {defense}, "
             f"alpha {self.alpha:g}, seed {self.seed}"
         )
+
+    @property
+    def assumed(self) -> str:
+        """How many malicious clients the defense is told."""
+        return "auto" if self.num_malicious == AUTO else f"{self.num_malicious}"
 
     @property
     def file_name(self) -> str:
@@ -190,7 +197,7 @@ def _normalise(cell: Cell, num_supernodes: int) -> Cell:
     if harmless or round(cell.fraction * num_supernodes) == 0:
         cell = replace(cell, attack="none", labels="clean", fraction=0.0)
     assumed = cell.num_malicious
-    if assumed < 0:
+    if assumed == TRUTH:
         assumed = round(cell.fraction * num_supernodes)
     return replace(
         cell,

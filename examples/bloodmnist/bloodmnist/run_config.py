@@ -9,6 +9,9 @@ from typing import Any
 
 RunConfig = Mapping[str, Any]
 
+TRUTH, AUTO = -1, -2
+"""Where a number of malicious clients is asked for: the true one, or none is known."""
+
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 

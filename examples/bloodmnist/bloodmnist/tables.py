@@ -105,7 +105,7 @@ def _describe(line: Line) -> list[str]:
     attack = f"{setup.attack}, {setup.labels} labels" if setup.fraction else "none"
     defense = f"{setup.defense} {setup.scoring}".strip()
     if setup.defense != "none":
-        defense += f", M = {setup.num_malicious}"
+        defense += f", M = {setup.assumed}"
     seeds = f"{line.num_seeds}"
     if line.num_seeds < line.num_planned:
         seeds += f" of {line.num_planned}"

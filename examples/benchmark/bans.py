@@ -1,0 +1,142 @@
+"""How often reputation bans honest clients, and how soon malicious ones.
+
+Run ``python examples/benchmark/bans.py``: federations of ten clients that really train
+a small CNN on scikit-learn's digits for 200 rounds, with and without attackers. Prints
+a table and writes a CSV, a line a federation; those that are in it are not run again.
+"""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+APP = Path(__file__).resolve().parents[1] / "bloodmnist"
+NUM_CLIENTS = 10
+AUTO = -2
+
+DEFENSES = {"paper, M = 3": ("paper", 3), "hardened, M = 3": ("hardened", 3)}
+DEFENSES |= {"hardened, auto": ("hardened", AUTO)}
+ATTACKS = {"none": 0.0, "sign-flip": 0.3, "ump-paper": 0.3}
+FIELDS = ["scoring", "attack", "alpha", "seed", "rounds", "honest banned"]
+FIELDS += ["honest rounds lost", "honest drops", "attackers banned", "first ban"]
+FIELDS += ["attacker rounds kept", "accuracy"]
+
+Row = dict[str, Any]
+
+
+def federations(seeds: int) -> Iterator[Row]:
+    """Name the federations to run."""
+    for seed, alpha, scoring, attack in product(
+        range(seeds), (10.0, 0.3), DEFENSES, ATTACKS
+    ):
+        yield {"scoring": scoring, "attack": attack, "alpha": alpha, "seed": seed}
+
+
+def run(federation: Row, num_rounds: int) -> list[dict[str, Any]]:
+    """Train, and give what the app wrote of each round."""
+    scoring, num_malicious = DEFENSES[federation["scoring"]]
+    with tempfile.TemporaryDirectory() as folder:
+        results, config = Path(folder, "results.jsonl"), Path(folder, "config.json")
+        settings = {
+            "model": "groupnorm-cnn",
+            "data-path": "digits",
+            "defense": "vdcs",
+            "reputation": True,
+            "scoring": scoring,
+            "num-malicious": num_malicious,
+            "attack": federation["attack"],
+            "fraction-malicious": ATTACKS[federation["attack"]],
+            "alpha": federation["alpha"],
+            "seed": federation["seed"],
+            "num-server-rounds": num_rounds,
+            "device": "cpu",
+            "results": str(results),
+        }
+        config.write_text(json.dumps(settings))
+        command = [sys.executable, "-m", "bloodmnist.engine", "--config", str(config)]
+        subprocess.run(command, cwd=APP, check=True, capture_output=True)
+        return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+def measure(rounds: list[dict[str, Any]]) -> Row:
+    """Count bans and drops of honest and of malicious clients."""
+    decisions = [(r["round"], d) for r in rounds for d in r["decisions"]]
+
+    def count(verdict: str, *, poisoned: bool) -> int:
+        return sum(
+            d["verdict"] == verdict and d["poisoned"] is poisoned for _, d in decisions
+        )
+
+    bans = [(r, d) for r, d in decisions if d["verdict"] == "banned"]
+    honest = {d["client"] for _, d in bans if not d["poisoned"]}
+    guilty = {d["client"] for _, d in bans if d["poisoned"]}
+    return {
+        "rounds": rounds[-1]["round"],
+        "honest banned": len(honest),
+        "honest rounds lost": count("banned", poisoned=False),
+        "honest drops": count("dropped", poisoned=False),
+        "attackers banned": len(guilty),
+        "first ban": min((r for r, d in bans if d["poisoned"]), default=""),
+        "attacker rounds kept": count("kept", poisoned=True),
+        "accuracy": round(rounds[-1]["accuracy"], 4),
+    }
+
+
+def read(path: Path) -> list[Row]:
+    """Read the federations that have been run."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def is_in(rows: list[Row], federation: Row, num_rounds: int) -> bool:
+    """Tell whether a federation has been run."""
+    wanted = {**federation, "rounds": num_rounds}
+    return any(all(row[k] == str(v) for k, v in wanted.items()) for row in rows)
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Write a line."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table."""
+    table = Table(*FIELDS)
+    for row in rows:
+        table.add_row(*(row[field] for field in FIELDS))
+    Console().print(table)
+
+
+def main(
+    *,
+    output: Annotated[Path, typer.Option(help="The CSV.")] = Path("bans.csv"),
+    num_rounds: Annotated[int, typer.Option(min=1)] = 200,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each setting.")] = 1,
+) -> None:
+    """Run the federations that are missing in the CSV, and print it."""
+    done = read(output)
+    missing = [f for f in federations(seeds) if not is_in(done, f, num_rounds)]
+    for federation in track(missing, description="federations"):
+        append(output, {**federation, **measure(run(federation, num_rounds))})
+    show(read(output))
+
+
+if __name__ == "__main__":
+    typer.run(main)
