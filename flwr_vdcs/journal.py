@@ -8,6 +8,7 @@ from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import RoundReport
+from flwr_vdcs.selection import NumMalicious
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
@@ -26,9 +27,12 @@ class Journal:
         self,
         audit_log: str | os.PathLike[str] | None,
         listeners: Sequence[Listener] = (),
+        num_malicious: NumMalicious = 0,
     ) -> None:
         self.reports: list[RoundReport] = []
         self.evaluation_reports: list[RoundReport] = []
+        self._share_to_drop = num_malicious if isinstance(num_malicious, float) else 0
+        self._told_of_idleness = False
         self._told_of_blindness = False
         self._told_of_insensitivity = False
         self._listeners = tuple(listeners)
@@ -59,8 +63,23 @@ class Journal:
                 "between them is arbitrary. Do all layers before the head train?",
                 report.server_round,
             )
+        self._note_idleness(report)
         self._note_insensitivity(report)
         self._publish(report)
+
+    def _note_idleness(self, report: RoundReport) -> None:
+        """Say once that the share to drop of so few updates is nobody."""
+        if self._told_of_idleness or not self._share_to_drop or report.num_banned:
+            return
+        if report.num_kept and not report.num_malicious:
+            self._told_of_idleness = True
+            logger.warning(
+                "Round %d: num_malicious=%g of %d updates is less than one client, so "
+                "nobody is dropped. Sample more clients, or give a number of clients.",
+                report.server_round,
+                self._share_to_drop,
+                report.num_kept,
+            )
 
     def _note_insensitivity(self, report: RoundReport) -> None:
         """Say once that the virtual samples do not show what they are there to show."""

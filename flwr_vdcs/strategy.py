@@ -181,7 +181,8 @@ class VirtualConsistencyStrategy:
         self._metric_keys = metric_keys(strategy)
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()
-        self._journal = Journal(audit_log, (self._save, *checked_listeners(on_round)))
+        listeners = (self._save, *checked_listeners(on_round))
+        self._journal = Journal(audit_log, listeners, self._guard.num_malicious)
         if self._guard.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
         if reputation and not self._guard.has_threshold:

@@ -299,3 +299,11 @@ def test_bans_without_a_threshold_are_warned_of(flower_log, scoring):
     """The published score drops M clients whether they are malicious or not."""
     plugin(fed_avg(), scoring=scoring)
     assert ("has no threshold" in flower_log.text) is (scoring == "paper")
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.1, 1), (0.2, 0)])
+def test_a_share_that_is_nobody_is_told_once(flower_log, share, told):
+    """A tenth of seven updates is none: the operator hears that nobody is dropped."""
+    strategy = plugin(fed_avg(), num_malicious=share, reputation=None)
+    strategy.start(grid(), record_of(arrays_of(mlp())), num_rounds=2)
+    assert flower_log.text.count("is less than one client") == told

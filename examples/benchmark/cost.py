@@ -174,7 +174,7 @@ def peak_memory() -> Iterator[list[int]]:
         watcher.join()
 
 
-def protected(model: nn.Module) -> Strategy:
+def protected(model: nn.Module, scoring: str = "paper") -> Strategy:
     """Put the plugin around a strategy that does nothing."""
     return VirtualConsistencyStrategy(
         Nothing(fraction_train=0.0),
@@ -182,6 +182,7 @@ def protected(model: nn.Module) -> Strategy:
         input_shape=INPUT_SHAPE,
         num_malicious=3,
         num_virtual_samples=NUM_SAMPLES,
+        scoring=scoring,
         device="cpu",
     )
 
@@ -210,13 +211,14 @@ def measure_time(
     model: nn.Module, start: ArrayRecord, records: list[ArrayRecord]
 ) -> dict[str, float]:
     """Measure the plugin, its stages and its yardsticks once, one after the other."""
-    strategy = protected(model)
+    strategy, hardened = protected(model), protected(model, "hardened")
     passes = forward_passes(model, len(records))
     model.train()
     found = {"forward, batch statistics": seconds(passes)}
     model.eval()
     found["forward, running statistics"] = seconds(passes)
     found["plugin"] = seconds(lambda: plugin_round(strategy, start, records))
+    found["plugin, hardened"] = seconds(lambda: plugin_round(hardened, start, records))
     with stopwatch() as spent:
         total = seconds(lambda: plugin_round(strategy, start, records))
     return found | breakdown(dict(spent), total)
@@ -273,6 +275,10 @@ def ratios(found: dict[str, float]) -> dict[str, float]:
         "to K passes in eval mode": (
             found["plugin"] / found["forward, running statistics"]
         ),
+        "hardened to K passes in eval mode": (
+            found["plugin, hardened"] / found["forward, running statistics"]
+        ),
+        "hardened to paper": found["plugin, hardened"] / found["plugin"],
         "to FedAvg": found["plugin"] / found["FedAvg"],
         "to MultiKrum": found["plugin"] / found["MultiKrum"],
         "to FedTrimmedAvg": found["plugin"] / found["FedTrimmedAvg"],
