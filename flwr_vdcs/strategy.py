@@ -34,7 +34,7 @@ from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, metric_keys
 BANS_BY_RANK = (
     "Bans follow the scores, and scoring %r has no threshold: an honest client that is "
     "dropped again and again, as its data are unlike the others', is banned too. "
-    'scoring="hardened" counts only drops below its threshold.'
+    'scoring="hardened" counts only drops far below its threshold.'
 )
 
 
@@ -185,7 +185,7 @@ class VirtualConsistencyStrategy:
         self._journal = Journal(audit_log, listeners, self._guard.num_malicious)
         if self._guard.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
-        if reputation and not self._guard.has_threshold:
+        if reputation and self._guard.bans_by_rank:
             logger.warning(BANS_BY_RANK, self._guard.scoring.name)
 
     __signature__ = _without_self(__init__)
