@@ -16,6 +16,7 @@ from flwr_vdcs.arrays import (
     decode,
     is_verbatim,
     reading_only,
+    shape_of,
 )
 from flwr_vdcs.errors import listed, quoted
 from flwr_vdcs.reference import EncodedArrays, Reference
@@ -198,15 +199,16 @@ def _check_keys(found: KeysView[str], expected: tuple[str, ...]) -> None:
 
 
 def _decoded(label: str, data: bytes, expected: torch.Size) -> Tensor:
+    """Decode an array of the model's shape; one of another shape is not looked at."""
     try:
-        tensor = decode(data)
+        found = shape_of(data)
+        if found != expected:
+            raise QuarantineError(
+                f"{label}: expected shape {tuple(expected)}, found {quoted(found)}"
+            )
+        return decode(data)
     except UndecodableArrayError as error:
         raise QuarantineError(f"{label}: {error}") from error
-    if tensor.shape != expected:
-        raise QuarantineError(
-            f"{label}: expected shape {tuple(expected)}, found {tuple(tensor.shape)}"
-        )
-    return tensor
 
 
 def _check_values(label: str, tensor: Tensor, name: str, reference: Reference) -> None:
@@ -216,7 +218,7 @@ def _check_values(label: str, tensor: Tensor, name: str, reference: Reference) -
     values = tensor.double() if tensor.dtype in UNSIGNED else tensor
     low, high = (bound.item() for bound in values.aminmax())
     target, largest = reference.state[name].dtype, _largest(name, reference)
-    least = 0.0 if name in reference.variances else -largest
+    least = reference.variances.get(name, -largest)
     if not (least <= low and high <= largest):
         raise QuarantineError(
             f"{label}: expected finite values from {least:g} to {largest:g}, "

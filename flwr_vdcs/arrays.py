@@ -30,6 +30,19 @@ class UndecodableArrayError(Exception):
     """These bytes are not an array of real numbers."""
 
 
+def shape_of(data: bytes) -> tuple[int, ...]:
+    """Read what shape the bytes of one ``.npy`` array claim, and nothing else.
+
+    Raises
+    ------
+    UndecodableArrayError
+        If they have no header that can be read.
+    """
+    with _suspecting():
+        shape, _, _ = _read_header(data[: _data_start(data)])
+    return shape
+
+
 def decode(data: bytes) -> Tensor:
     """View the bytes of one ``.npy`` array as a tensor; never write to it.
 
@@ -38,11 +51,18 @@ def decode(data: bytes) -> Tensor:
     UndecodableArrayError
         If the bytes are no such array, or not one of real numbers.
     """
-    try:
+    with _suspecting():
         return _decode(data)
+
+
+@contextmanager
+def _suspecting() -> Iterator[None]:
+    """Turn whatever hostile bytes make the readers raise into one error."""
+    try:
+        yield
     except UndecodableArrayError:
         raise
-    except Exception as error:  # whatever hostile bytes make it raise
+    except Exception as error:
         raise UndecodableArrayError("the bytes cannot be read as an array") from error
 
 

@@ -1,7 +1,7 @@
 """Global arrays to reference: the state that a round's updates start from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -25,18 +25,19 @@ class Reference:
     names
         The model's name of each of them.
     state
-        The arrays by name, viewed without copying.
+        The arrays by name, viewed without copying; variances below zero are zero.
     model_dtypes
         The model's own dtype of each; an aggregate may have another one.
     variances
-        The names of running variances, which are never negative.
+        The least value that each running variance may have: zero, or the global one
+        where an optimiser of the server has pushed that below.
     """
 
     keys: tuple[str, ...]
     names: tuple[str, ...]
     state: State
     model_dtypes: Mapping[str, torch.dtype]
-    variances: frozenset[str] = frozenset()
+    variances: Mapping[str, float] = field(default_factory=dict)
 
 
 def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
@@ -63,15 +64,22 @@ def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
                 f"{tuple(tensor.shape)} in the arrays"
             )
     dtypes = {name: own[name].dtype for name in names}
-    return Reference(keys, names, state, dtypes, _variances(model))
+    least = {n: _least(state[n]) for n in _variances(model) if n in state}
+    mended = {n: state[n].clamp_min(0) for n, value in least.items() if value < 0}
+    return Reference(keys, names, {**state, **mended}, dtypes, least)
 
 
-def _variances(model: nn.Module) -> frozenset[str]:
-    return frozenset(
+def _variances(model: nn.Module) -> list[str]:
+    return [
         f"{name}.running_var" if name else "running_var"
         for name, module in model.named_modules()
         if isinstance(module, _NormBase)
-    )
+    ]
+
+
+def _least(variance: Tensor) -> float:
+    lowest: float = variance.min().item() if variance.numel() else 0.0
+    return min(0.0, lowest)
 
 
 def _are_positions(keys: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common import EvaluateRes, FitRes, Parameters
 
-from flwr_vdcs.errors import quoted
+from flwr_vdcs.errors import MAX_QUOTED, quoted
 from flwr_vdcs.reference import EncodedArrays
 
 WEIGHT_KEY = "num-examples"
@@ -77,7 +77,7 @@ def update_from_message(reply: Message, keys: MetricKeys) -> Update:
         _check_encoding(arrays)
     except _DefectiveReplyError as error:
         return Update(client_id, defect=str(error))
-    layout = _layout(metrics, arrays_key, metrics_key)
+    layout = _layout(metrics, metrics_key, arrays_key)
     return Update(client_id, encoded_arrays(arrays), weight, layout)
 
 
@@ -94,19 +94,16 @@ def update_from_evaluation(reply: Message, keys: MetricKeys) -> Update:
 
 def update_from_result(client_id: str, result: FitRes) -> Update:
     """Read a result of a legacy fit."""
-    if not result.parameters.tensors:
-        return Update(client_id, defect="expected the model's arrays, found none")
-    return Update(
-        client_id,
-        encoded_parameters(result.parameters),
-        result.num_examples,
-        _layout(result.metrics or {}),
-    )
+    arrays = encoded_parameters(result.parameters)
+    defect = "" if arrays else "expected the model's arrays, found none"
+    return _legacy_update(client_id, result, arrays, defect)
 
 
 def update_from_legacy_evaluation(client_id: str, result: EvaluateRes) -> Update:
     """Read a result of a legacy evaluation."""
-    return Update(client_id, {}, result.num_examples, _layout(result.metrics or {}))
+    loss = _beginning(result.loss)
+    defect = f"loss: expected a number, found {quoted(loss)}" if _kind(loss) else ""
+    return _legacy_update(client_id, result, {}, defect)
 
 
 def encoded_arrays(record: ArrayRecord) -> EncodedArrays:
@@ -125,11 +122,21 @@ def _only(records: Mapping[str, Any], kind: str) -> tuple[str, Any]:
     return next(iter(records.items()))
 
 
+def _legacy_update(
+    client_id: str, result: FitRes | EvaluateRes, arrays: EncodedArrays, defect: str
+) -> Update:
+    """Ask for a weight too, as every legacy strategy does."""
+    weight = _beginning(result.num_examples)
+    if weight is None:
+        defect = defect or "num-examples: expected a positive number, found None"
+    return Update(client_id, arrays, weight, _layout(result.metrics or {}), defect)
+
+
 def _claimed_weight(metrics: MetricRecord, weight_key: str | None) -> object:
     key = weight_key or WEIGHT_KEY
     if key not in metrics and weight_key is not None:
         raise _DefectiveReplyError(f"expected the metric {key!r}, found none")
-    return metrics.get(key)
+    return _beginning(metrics.get(key))
 
 
 def _check_loss(metrics: MetricRecord, loss_key: str | None) -> None:
@@ -137,7 +144,7 @@ def _check_loss(metrics: MetricRecord, loss_key: str | None) -> None:
     if isinstance(loss, list) or not 0 <= loss <= MAX_LOSS:
         raise _DefectiveReplyError(
             f"{loss_key}: expected a number from 0 to {MAX_LOSS:g}, "
-            f"found {quoted(loss)}"
+            f"found {quoted(_beginning(loss))}"
         )
 
 
@@ -151,19 +158,35 @@ def _check_encoding(arrays: ArrayRecord) -> None:
             )
 
 
-def _layout(metrics: Mapping[str, Any], *record_names: str) -> frozenset[str]:
-    records = {f"record {name}" for name in record_names}
-    return frozenset(records | {f"metric {k}{_kind(v)}" for k, v in metrics.items()})
+def _layout(
+    metrics: Mapping[str, Any], metrics_key: str = "", arrays_key: str = ""
+) -> frozenset[str]:
+    """Tell records apart by kind, as strategies look for the first reply's by name."""
+    records = {f"MetricRecord {metrics_key}", f"record {arrays_key}"}
+    return frozenset(records | {_described(k, v) for k, v in metrics.items()})
+
+
+def _described(name: str, value: object) -> str:
+    """Name a metric and its kind, so that no name can pass for another's kind."""
+    kind = _kind(value) or (" (number)" if name.endswith(")") else "")
+    return f"metric {name}{kind}"
 
 
 def _kind(value: object) -> str:
     """Tell apart what cannot be averaged together: numbers, lists by length, others."""
     if isinstance(value, list):
-        return f" (list of {len(value)})"
+        is_whole = bool(value) and set(map(type, value)) <= {int, bool}
+        largest = _kind(max(value, key=abs)) if is_whole else ""
+        return f" (list of {len(value)}{largest})"
     if isinstance(value, bool) or not isinstance(value, Real):
         return f" ({type(value).__name__})"
     is_huge = isinstance(value, int) and value.bit_length() > MAX_BITS
     return " (beyond 64 bits)" if is_huge else ""
+
+
+def _beginning(value: object) -> object:
+    """Cut off what of a long list would not be quoted."""
+    return value[:MAX_QUOTED] if isinstance(value, list) else value
 
 
 def set_arrays(reply: Message, arrays: ArrayRecord) -> None:
