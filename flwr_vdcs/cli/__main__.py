@@ -1,0 +1,6 @@
+"""Let ``python -m flwr_vdcs.cli`` do what ``flwr-vdcs`` does."""
+
+from flwr_vdcs.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Model and head to reach: what the features depend on, and what comes after them."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a forward pass shows of a head's place in its model.
+
+    Attributes
+    ----------
+    num_outputs : int
+        How many tensors the model gives.
+    is_last : bool
+        Whether one of them has as many classes as the head's own output.
+    unseen : frozenset of str
+        Parameters that the features do not depend on.
+    """
+
+    num_outputs: int
+    is_last: bool
+    unseen: frozenset[str]
+
+
+def reach_of(model: nn.Module, samples: Tensor, head: str) -> Reach | None:
+    """Run a copy of the model once, and trace its features back.
+
+    Returns
+    -------
+    Reach or None
+        None if the model cannot be differentiated.
+    """
+    model = copy.deepcopy(model).float().eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    inputs: list[Tensor] = []
+    answers: list[Tensor] = []
+
+    def note(_layer: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        inputs.append(next(_tensors([args, kwargs])))
+        answers.extend(_tensors(output))
+
+    try:
+        with model.get_submodule(head).register_forward_hook(note, with_kwargs=True):
+            outputs = list(_tensors(model(samples)))
+        unseen = _unseen(model, inputs)
+    except RuntimeError:
+        return None
+    widths = {answer.shape[1:2] for answer in answers}
+    is_last = any(output.shape[1:2] in widths for output in outputs)
+    return Reach(len(outputs), is_last, unseen)
+
+
+def _unseen(model: nn.Module, features: list[Tensor]) -> frozenset[str]:
+    named = {n: each for n, each in model.named_parameters() if each.requires_grad}
+    total = torch.stack([each.sum() for each in features]).sum()
+    slopes = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    return frozenset(
+        name for name, slope in zip(named, slopes, strict=True) if slope is None
+    )
+
+
+def _tensors(found: Any) -> Iterator[Tensor]:
+    """Find the tensors in what a layer takes or gives."""
+    if isinstance(found, Tensor):
+        yield found
+    elif isinstance(found, dict):
+        yield from _tensors(list(found.values()))
+    elif isinstance(found, list | tuple):
+        for each in found:
+            yield from _tensors(each)

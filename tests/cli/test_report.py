@@ -1,0 +1,225 @@
+"""The command ``report`` and its page: what is in the file, before any browser."""
+
+import json
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("itables", reason="the report extra is not installed")
+pytest.importorskip("jinja2", reason="the report extra is not installed")
+pytest.importorskip("pandas", reason="the report extra is not installed")
+pytest.importorskip("plotly", reason="the report extra is not installed")
+pytest.importorskip("pydantic", reason="the report extra is not installed")
+
+from flwr_vdcs.cli import app
+from tests.cli.logs import (
+    HOSTILE,
+    a_round,
+    change,
+    decision,
+    hostile_rounds,
+    three_rounds,
+    write,
+)
+
+run = CliRunner().invoke
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Write a log of three rounds and an evaluation."""
+    return write(tmp_path / "audit.jsonl", three_rounds())
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Give a way to draw a page and read it."""
+
+    def draw(*arguments) -> str:
+        page = tmp_path / "report.html"
+        found = run(app, ["report", *map(str, arguments), "-o", str(page)])
+        assert found.exit_code == 0, found.output
+        assert found.stdout.startswith(f"{page}: ")
+        return page.read_text(encoding="utf-8")
+
+    return draw
+
+
+def data_of(page: str) -> dict:
+    """Read the figures and hover labels out of a page."""
+    [text] = re.findall(
+        r'<script type="application/json" id="report-data">(.*?)</script>', page
+    )
+    return json.loads(text)
+
+
+def visible(page: str) -> str:
+    """Leave out scripts, and put the rest in one line."""
+    return " ".join(re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL).split())
+
+
+def test_the_page_says_what_is_in_the_log(log, drawn):
+    """Headline, notes, histories and settings can be read without any script."""
+    text = visible(drawn(log))
+    assert "<h1>In 3 rounds with 3 clients, look first at b (banned in 1).</h1>" in text
+    assert "1 update had to be dropped in every round" in text
+    assert ">100 %<" in text
+    assert "whole: 4 lines, last hash" in text
+    assert "not as it was written" not in text
+    assert set(data_of(drawn(log))["figures"]) == {
+        "verdicts",
+        "scores",
+        "histogram",
+        "over-rounds",
+    }
+
+
+def test_names_stand_in_place_of_ids(log, tmp_path, drawn):
+    """The id is told once, beside the name."""
+    names = tmp_path / "names.json"
+    names.write_text('{"b": "Charité", "a": "hospital-a"}')
+    page = drawn(log, "--names", names)
+    assert "look first at Charité (banned in 1)" in visible(page)
+    assert data_of(page)["figures"]["verdicts"]["layout"]["yaxis"]["ticktext"] == [
+        "Charité",
+        "c",
+        "hospital-a",
+    ]
+    assert '<td class="id">b</td>' in page
+    assert '<td class="id">' not in drawn(log)
+
+
+def test_a_broken_log_is_an_alarm_on_the_page(log, drawn):
+    """The page is drawn all the same, and says so at the top."""
+    change(log, 2, {"dropped": "kept"})
+    text = visible(drawn(log))
+    assert "The log is not as it was written." in text
+    assert "line 3 of" in text
+
+
+def test_torn_lines_are_counted_on_the_page(log, drawn):
+    """They are left out, and one is told how many."""
+    with log.open("a") as file:
+        file.write('{"time": "2026-01-0')
+    text = visible(drawn(log))
+    assert "1 line of the log could not be read" in text
+    assert "<dt>Lines left out</dt><dd>1</dd>" in text
+
+
+def test_several_files_are_one_page(log, tmp_path, drawn):
+    """A second run in a second file is numbered on."""
+    second = write(tmp_path / "second.jsonl", [a_round(1, [decision("d")])])
+    page = drawn(log, second)
+    assert "In 4 rounds with 4 clients" in page
+    assert "new runs begin at round 4" in page
+    assert data_of(page)["figures"]["verdicts"]["data"][0]["x"] == ["1", "2", "3", "4"]
+
+
+def test_nothing_comes_from_outside(log, drawn):
+    """No element fetches anything, and the browser is told to fetch nothing."""
+    page = drawn(log)
+    text = visible(page)
+    assert not re.search(r"""\b(src|srcset|action)\s*=|<link|@import|url\(http""", text)
+    [policy] = re.findall(r'"Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_every_script_carries_the_pages_own_number(log, drawn):
+    """Each page has another, so nobody can write it into a log beforehand."""
+    first, second = (set(re.findall(r"'nonce-([^']+)'", drawn(log))) for _ in range(2))
+    assert len(first) == len(second) == 1
+    assert first != second
+    scripts = re.findall(r"<script([^>]*)>.*?</script>", drawn(log), re.DOTALL)
+    assert [tag for tag in scripts if "nonce" not in tag] == [
+        ' type="application/json" id="report-data"'
+    ]
+
+
+def test_hostile_text_is_never_markup(tmp_path, drawn):
+    """Ids, names and reasons are text in HTML, in the table's data and in charts."""
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({HOSTILE[0]: f"name {HOSTILE[1]}"}))
+    log = write(tmp_path / "audit.jsonl", hostile_rounds())
+    page = drawn(log, "--names", names)
+    for text in HOSTILE:
+        if "<" in text:
+            assert text not in page
+    assert "</script><script>window" not in page
+    cells = [cell for row in data_of(page)["hover"] for cell in row]
+    assert not any("<script" in cell or "<img" in cell for cell in cells)
+
+
+def test_a_large_log_makes_a_page_that_can_be_mailed(tmp_path, drawn):
+    """20,000 decisions with long reasons stay below 12 MB."""
+    reason = "among the 10 lowest of 100 scores: its effect has 12.3 times the median"
+    clients = [
+        decision(str(10**18 + client), "kept" if client else "dropped", 0.5, reason)
+        for client in range(100)
+    ]
+    log = write(tmp_path / "l.jsonl", [a_round(n, clients) for n in range(1, 201)])
+    assert len(drawn(log)) < 12e6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no training round in"),
+        ("torn {\n", "found no readable line in 1"),
+    ],
+)
+def test_a_file_without_rounds_is_an_input_error(tmp_path, text, message):
+    """No page is written."""
+    log, page = tmp_path / "audit.jsonl", tmp_path / "report.html"
+    log.write_text(text)
+    found = run(app, ["report", str(log), "-o", str(page)])
+    assert message in found.output
+    assert found.exit_code == 2
+    assert not page.exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
+def test_what_is_no_file_is_wrong_usage(tmp_path, name):
+    """Neither a missing file nor a folder can be drawn."""
+    assert run(app, ["report", str(tmp_path / name)]).exit_code == 2
+
+
+def test_the_log_is_not_written_over(log):
+    """The page goes elsewhere, also where the path is spelled in another way."""
+    before = log.read_bytes()
+    elsewhere = log.parent / "x" / ".." / log.name
+    (log.parent / "x").mkdir()
+    found = run(app, ["report", str(log), "-o", str(elsewhere)])
+    assert "give --output another name" in found.output
+    assert found.exit_code == 2
+    assert log.read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_is_an_input_error(log, tmp_path):
+    """The folder must be there."""
+    found = run(app, ["report", str(log), "-o", str(tmp_path / "nowhere" / "r.html")])
+    assert "cannot be written: No such file or directory" in found.output
+    assert found.exit_code == 2
+
+
+def test_names_that_cannot_be_read_are_an_input_error(log, tmp_path):
+    """The names file must be one."""
+    found = run(app, ["report", str(log), "--names", str(log)])
+    assert "no JSON object of names" in found.output
+    assert found.exit_code == 2
+
+
+@pytest.mark.parametrize("library", ["plotly", "itables", "pydantic"])
+def test_a_missing_library_is_told_with_what_installs_it(log, monkeypatch, library):
+    """The report's libraries are an extra."""
+    for name in list(sys.modules):
+        if name.startswith("flwr_vdcs.cli.reporting."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    found = run(app, ["report", str(log)])
+    assert f"the report needs {library}, which is not installed" in found.output
+    assert 'pip install "flwr-vdcs[report]"' in found.output
+    assert found.exit_code == 2
