@@ -1,0 +1,108 @@
+"""Run a federation of hospitals over TLS, one of them poisoned, on this machine.
+
+Run ``python examples/hospitals/federation.py --help`` for its options.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from deployment.audit import lay_out_audit, read_names
+from deployment.commands import RunConfig
+from deployment.errors import FederationError
+from deployment.federation import Federation
+from deployment.run import Run
+from deployment.signals import exit_on_signals
+from rich.console import Console
+
+MIN_HOSPITALS = 3
+MEBIBYTE = 2**20
+
+
+@contextmanager
+def folder_for(given: Path | None) -> Iterator[Path]:
+    """Lend the given folder, or a temporary one that is removed if nothing fails."""
+    if given:
+        yield given
+        return
+    folder = Path(tempfile.mkdtemp(prefix="hospitals-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def summarise(console: Console, federation: Federation, run: Run) -> None:
+    """Print the audit, how much memory the server took, and where the files are."""
+    if audit := run.audit():
+        console.print(lay_out_audit(audit, read_names(federation.layout.output)))
+    memory = ", ".join(
+        f"{name} {size / MEBIBYTE:.0f} MiB" for name, size in run.memory.bytes.items()
+    )
+    console.print(f"Memory, at most: {memory}", highlight=False)
+
+
+def main(
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where all files go. [default: a temporary folder]"),
+    ] = None,
+    hospitals: Annotated[
+        int, typer.Option(min=MIN_HOSPITALS, help="How many SuperNodes.")
+    ] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 3,
+    poisoned: Annotated[
+        int, typer.Option(min=0, help="Number of the poisoned hospital; 0 for none.")
+    ] = 3,
+    poison: Annotated[
+        str, typer.Option(help="What it does: 'sign-flip' or 'nan'.")
+    ] = "sign-flip",
+    strength: Annotated[
+        float, typer.Option(help="How many times it reverses the update.")
+    ] = 3.0,
+    model: Annotated[
+        str, typer.Option(help="'groupnorm-cnn' or 'resnet18'.")
+    ] = "groupnorm-cnn",
+    local_epochs: Annotated[
+        int, typer.Option(min=1, help="How long a hospital trains in a round.")
+    ] = 5,
+    unprotected: Annotated[
+        bool, typer.Option("--unprotected", help="Leave the plugin out.")
+    ] = False,
+) -> None:
+    """Start server and hospitals, run the app, print the audit and end everything."""
+    if poisoned > hospitals:
+        raise typer.BadParameter(f"there is no hospital {poisoned} of {hospitals}")
+    exit_on_signals()
+    console = Console()
+    attack = f'poison="{poison}" poison-strength={strength}'
+    config: RunConfig = {
+        "num-server-rounds": rounds,
+        "model": model,
+        "local-epochs": local_epochs,
+        "plugin": not unprotected,
+    }
+    try:
+        with (
+            folder_for(folder) as place,
+            Federation(
+                place,
+                hospitals=hospitals,
+                node_configs={f"hospital-{poisoned}": attack},
+                console=console,
+            ) as federation,
+        ):
+            run = federation.run(config)
+            summarise(console, federation, run)
+    except FederationError as error:
+        console.print(f"{error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(code=1) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,86 @@
+"""Server: federated averaging that finds poisoned hospitals and can be restarted."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from flwr.app import ArrayRecord, Context, MetricRecord
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg, Strategy
+from torch import nn
+
+from flwr_vdcs import Reputation, VirtualConsistencyStrategy
+from hospitals.data import load_test
+from hospitals.model import INPUT_SHAPE, build_model
+from hospitals.records import Records
+from hospitals.training import test
+
+RunConfig = dict[str, bool | float | int | str]
+
+app = ServerApp()
+logger = logging.getLogger("flwr")
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Train for some rounds; test and save the global model after each of them."""
+    config = context.run_config
+    records = Records.at(config["output"])
+    logger.info("Model, audit log and names are written to %s", records.folder)
+    net = build_model(config["model"], config["seed"])
+    if config["initial-model"]:
+        net.load_state_dict(torch.load(config["initial-model"], weights_only=True))
+    test_images = load_test(batch_size=256, seed=config["seed"])
+
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        net.load_state_dict(arrays.to_torch_state_dict())
+        loss, accuracy = test(net, test_images)
+        if server_round:
+            records.save_model(net)
+        records.add_names(grid)
+        records.add_round(server_round, accuracy, loss)
+        return MetricRecord({"loss": loss, "accuracy": accuracy})
+
+    result = build_strategy(config, net, records).start(
+        grid=grid,
+        initial_arrays=ArrayRecord(net.state_dict()),
+        num_rounds=config["num-server-rounds"],
+        timeout=config["round-timeout"],
+        evaluate_fn=evaluate,
+    )
+    if not result.train_metrics_clientapp:
+        raise RuntimeError(
+            "no hospital has sent an update in any round: look at the SuperNodes' logs"
+        )
+
+
+def build_strategy(config: RunConfig, net: nn.Module, records: Records) -> Strategy:
+    """Build federated averaging over all hospitals that are online, and protect it."""
+    average = FedAvg(
+        fraction_evaluate=0.0,
+        min_train_nodes=config["min-hospitals"],
+        min_available_nodes=config["min-hospitals"],
+    )
+    if not config["plugin"]:
+        return average
+    strategy = VirtualConsistencyStrategy(
+        average,
+        model=net,
+        input_shape=INPUT_SHAPE,
+        num_malicious=config["num-malicious"],
+        scoring=config["scoring"],
+        audit_log=records.audit_log,
+        reputation=build_reputation(config),
+        state_path=records.state,
+    )
+    if config["pardon"]:
+        strategy.pardon(config["pardon"])
+    return strategy
+
+
+def build_reputation(config: RunConfig) -> Reputation | None:
+    """Build the rule of who is banned, or none if bans would last no round."""
+    if not config["ban-rounds"]:
+        return None
+    return Reputation(false_bans=config["false-bans"], parole=config["ban-rounds"])

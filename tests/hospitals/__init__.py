@@ -1,0 +1,1 @@
+"""Tests of ``examples/hospitals``: the app in process, in simulation and over TLS."""
