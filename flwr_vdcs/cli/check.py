@@ -1,17 +1,11 @@
 """The command ``check``: what the plugin would see in a model, before it is trained."""
 
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Annotated
-
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 from torch import nn
 
+from flwr_vdcs.cli.checking import options
 from flwr_vdcs.cli.checking.anatomy import anatomy_of
 from flwr_vdcs.cli.checking.facts import facts_of
 from flwr_vdcs.cli.checking.findings import Finding, findings_of
@@ -23,60 +17,23 @@ from flwr_vdcs.cli.checking.setting import (
     drawing_from,
     shape_from,
 )
+from flwr_vdcs.cli.checking.telling import tell_facts, tell_finding
 from flwr_vdcs.cli.checking.trial import Trial, try_out
 from flwr_vdcs.cli.outcome import explained, stop_at_problem
 from flwr_vdcs.guard import NUM_SAMPLES_TO_TRY
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.scoring import PaperScoring, resolve_scoring
-from flwr_vdcs.selection import MIN_UPDATES
-
-
-class ScoringName(StrEnum):
-    """The scorings that have a name."""
-
-    PAPER = PaperScoring.name
-    HARDENED = HardenedScoring.name
+from flwr_vdcs.scoring import resolve_scoring
 
 
 def check(
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            metavar="MODULE:NAME",
-            help="A torch model, its class, or a function that makes one.",
-        ),
-    ],
-    input_shape: Annotated[
-        str,
-        typer.Option(
-            metavar="3,28,28", help="Shape of one input, without the batch axis."
-        ),
-    ],
-    head: Annotated[
-        str | None,
-        typer.Option(help="The final classification layer; found if not given."),
-    ] = None,
-    clients: Annotated[
-        int, typer.Option(min=MIN_UPDATES, help="How many clients a round has.")
-    ] = 10,
-    num_virtual_samples: Annotated[
-        int, typer.Option(min=1, help="How many virtual samples are drawn.")
-    ] = 100,
-    virtual_samples: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:NAME",
-            help="A function (generator, N) -> Tensor that draws them: token ids, "
-            "for example. Standard normal if not given.",
-        ),
-    ] = None,
-    scoring: Annotated[
-        ScoringName, typer.Option(help="How updates are scored.")
-    ] = ScoringName.PAPER,
-    device: Annotated[
-        str, typer.Option(help="Where: auto, cpu, cuda, hpu, xpu or mps.")
-    ] = "auto",
+    model: options.Model,
+    input_shape: options.InputShape,
+    head: options.Head = None,
+    clients: options.Clients = 10,
+    num_virtual_samples: options.NumVirtualSamples = 100,
+    virtual_samples: options.VirtualSamplesFrom = None,
+    scoring: options.Scoring = options.ScoringName.PAPER,
+    device: options.Device = "auto",
 ) -> None:
     """Try a model with made-up clients, and say what would fail or is doubtful.
 
@@ -95,9 +52,9 @@ def check(
             device=device_from(device),
         )
         facts, findings = _checked(net, setting)
-    _show(f"{model} with {setting.scoring.name} scoring", facts)
+    tell_facts(f"{model} with {scoring.value} scoring", facts)
     for finding in findings:
-        typer.echo(_told(finding))
+        tell_finding(finding)
     if any(finding.fails for finding in findings):
         stop_at_problem()
     if not findings:
@@ -117,22 +74,3 @@ def _with_progress(net: nn.Module, setting: Setting) -> Trial:
     with Progress(console=console, transient=True, disable=disable) as progress:
         task = progress.add_task("clients", total=setting.num_clients)
         return try_out(net, setting, lambda: progress.advance(task))
-
-
-def _told(finding: Finding) -> str:
-    word, colour = ("fails", "red") if finding.fails else ("doubtful", "yellow")
-    kind = typer.style(word, fg=colour, bold=True)
-    return f"{kind}: {finding.what}; {finding.remedy}."
-
-
-def _show(title: str, facts: Mapping[str, str]) -> None:
-    """Draw a table on a terminal, and write plain lines elsewhere."""
-    console = Console()
-    if not console.is_terminal:
-        for label, value in facts.items():
-            typer.echo(f"{label}: {value}")
-        return
-    table = Table(title=title, box=SIMPLE_HEAD, show_header=False)
-    for label, value in facts.items():
-        table.add_row(Text(label, style="bold"), Text(value))
-    console.print(table)

@@ -1,0 +1,59 @@
+"""The options of ``check``, as Typer reads them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from flwr_vdcs.hardened import HardenedScoring
+from flwr_vdcs.scoring import PaperScoring
+from flwr_vdcs.selection import MIN_UPDATES
+
+
+class ScoringName(StrEnum):
+    """The scorings that have a name."""
+
+    PAPER = PaperScoring.name
+    HARDENED = HardenedScoring.name
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="MODULE:NAME",
+        help="A torch model, its class, or a function that makes one.",
+    ),
+]
+
+InputShape = Annotated[
+    str,
+    typer.Option(metavar="3,28,28", help="Shape of one input, without the batch axis."),
+]
+
+Head = Annotated[
+    str | None,
+    typer.Option(help="The final classification layer; found if not given."),
+]
+
+Clients = Annotated[
+    int, typer.Option(min=MIN_UPDATES, help="How many clients a round has.")
+]
+
+NumVirtualSamples = Annotated[
+    int, typer.Option(min=1, help="How many virtual samples are drawn.")
+]
+
+VirtualSamplesFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:NAME",
+        help="A function (generator, N) -> Tensor that draws them: token ids, for "
+        "example. Standard normal if not given.",
+    ),
+]
+
+Scoring = Annotated[ScoringName, typer.Option(help="How updates are scored.")]
+
+Device = Annotated[
+    str, typer.Option(help="Where to score: auto, cpu, cuda, hpu, xpu or mps.")
+]
