@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,20 @@ MIN_HOSPITALS = 3
 MEBIBYTE = 2**20
 
 
+class Poison(StrEnum):
+    """What a poisoned hospital does."""
+
+    SIGN_FLIP = "sign-flip"
+    NAN = "nan"
+
+
+class Model(StrEnum):
+    """What the hospitals train."""
+
+    GROUPNORM_CNN = "groupnorm-cnn"
+    RESNET18 = "resnet18"
+
+
 @contextmanager
 def folder_for(given: Path | None) -> Iterator[Path]:
     """Lend the given folder, or a temporary one that is removed if nothing fails."""
@@ -32,7 +47,11 @@ def folder_for(given: Path | None) -> Iterator[Path]:
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="hospitals-"))
-    yield folder
+    try:
+        yield folder
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(folder)
+        raise
     shutil.rmtree(folder)
 
 
@@ -50,7 +69,7 @@ def main(
     *,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where all files go. [default: a temporary folder]"),
+        typer.Option(help="Where all files go; a temporary folder if not given."),
     ] = None,
     hospitals: Annotated[
         int, typer.Option(min=MIN_HOSPITALS, help="How many SuperNodes.")
@@ -60,14 +79,14 @@ def main(
         int, typer.Option(min=0, help="Number of the poisoned hospital; 0 for none.")
     ] = 3,
     poison: Annotated[
-        str, typer.Option(help="What it does: 'sign-flip' or 'nan'.")
-    ] = "sign-flip",
+        Poison, typer.Option(help="What the poisoned hospital does.")
+    ] = Poison.SIGN_FLIP,
     strength: Annotated[
         float, typer.Option(help="How many times it reverses the update.")
     ] = 3.0,
     model: Annotated[
-        str, typer.Option(help="'groupnorm-cnn' or 'resnet18'.")
-    ] = "groupnorm-cnn",
+        Model, typer.Option(help="What the hospitals train.")
+    ] = Model.GROUPNORM_CNN,
     local_epochs: Annotated[
         int, typer.Option(min=1, help="How long a hospital trains in a round.")
     ] = 5,
@@ -80,10 +99,10 @@ def main(
         raise typer.BadParameter(f"there is no hospital {poisoned} of {hospitals}")
     exit_on_signals()
     console = Console()
-    attack = f'poison="{poison}" poison-strength={strength}'
+    attack = f'poison="{poison.value}" poison-strength={strength}'
     config: RunConfig = {
         "num-server-rounds": rounds,
-        "model": model,
+        "model": model.value,
         "local-epochs": local_epochs,
         "plugin": not unprotected,
     }

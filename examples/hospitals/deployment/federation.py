@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +10,7 @@ from typing import Any, Self
 import psutil
 from rich.console import Console
 
+from deployment.arrival import wait_for_arrival
 from deployment.certificates import write_certificates
 from deployment.commands import RunConfig, ask, to_toml
 from deployment.errors import FederationError
@@ -28,7 +28,6 @@ APP = Path(__file__).resolve().parents[1]
 HOSTS = ("localhost", HOST)
 NUM_ROUNDS = 3
 SECONDS_TO_START = 120
-SECONDS_TO_CONNECT = 300
 SECONDS_A_ROUND = 900
 
 
@@ -151,31 +150,10 @@ class Federation:
     def wait_online(self, names: Sequence[str]) -> None:
         """Wait until the SuperLink has let in the named hospitals' SuperNodes.
 
-        The SuperLink refuses a SuperNode that was killed as long as it takes it to be
-        online, up to a minute. So those that have ended are started again, as a service
-        manager would.
+        Those that it refuses, as they were killed a moment ago, are started again.
         """
-        missing = list(names)
-
-        def is_so() -> bool:
-            for name in missing:
-                if not self.supernodes[name].is_running:
-                    self.supernodes[name].start()
-            online = self.registry.online()
-            missing[:] = [
-                name
-                for name in names
-                if name not in online or online[name] < self._started(name)
-            ]
-            return not missing
-
-        wait_until(
-            f"{', '.join(names)} are online",
-            is_so,
-            SECONDS_TO_CONNECT,
-            [self.superlink],
-            log=lambda: self.supernodes[missing[0]].log,
-        )
+        supernodes = {name: self.supernodes[name] for name in names}
+        wait_for_arrival(supernodes, self.registry, self.superlink)
 
     def start_run(self, config: RunConfig | None = None) -> Run:
         """Start a run of the app, without waiting for it.
@@ -225,10 +203,6 @@ class Federation:
                 self.add(name, config.rstrip())
         with stage(self.console, f"{len(self.names)} SuperNodes, online"):
             self.wait_online(self.names)
-
-    def _started(self, name: str) -> datetime:
-        """Tell when a SuperNode was started, to the second, as the SuperLink does."""
-        return self.supernodes[name].started.replace(microsecond=0)
 
     def _launch(self, program: Program) -> None:
         self._launched.append(program)

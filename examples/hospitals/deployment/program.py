@@ -18,6 +18,7 @@ MARK = "HOSPITALS_LOG"
 """Environment variable of a program and of all that it starts: the path of its log."""
 
 SECONDS_TO_END = 10
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    started: datetime = datetime.fromtimestamp(0, UTC)
+    started: datetime = EPOCH
 
     @property
     def is_running(self) -> bool:

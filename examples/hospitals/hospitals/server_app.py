@@ -49,9 +49,11 @@ def main(grid: Grid, context: Context) -> None:
         timeout=config["round-timeout"],
         evaluate_fn=evaluate,
     )
-    if not result.train_metrics_clientapp:
+    metrics = result.train_metrics_clientapp.values()
+    if not any("train-loss" in each for each in metrics):
         raise RuntimeError(
-            "no hospital has sent an update in any round: look at the SuperNodes' logs"
+            "no update was used in any round: look at the audit log, which says why, "
+            "and at the SuperNodes' logs if nothing came"
         )
 
 
