@@ -1,0 +1,1 @@
+"""Faulty and hostile clients, tried on the plugin and counted."""
