@@ -3,19 +3,26 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, uint8
+import torch
+from torch import Tensor
 
 from flwr_vdcs.arrays import State
 
 NUM_COMPARED = 4096
-"""Values of each array that are compared; trained ones never agree in all of them."""
+"""Values of each sent array that are compared; trained ones never agree in all."""
+
+NUM_OF_ORIGIN = 64
+"""Values of each global array that are remembered."""
+
+UNMOVED = 1e-4
+"""Global states that are closer than this, relatively, may train to the same."""
 
 
 class Replays:
     """Remember what each client sent last, and the global state it was sent for."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[str, str, int]] = {}
+        self._last: dict[str, tuple[str, Tensor, int]] = {}
 
     def find(
         self,
@@ -26,29 +33,39 @@ class Replays:
     ) -> dict[int, str]:
         """Tell which of a round's updates were sent before, by their place.
 
-        The same update of the same global state is no replay: after a round in which
-        the model was kept, a client that trains reproducibly sends it again.
+        The same update of much the same global state is no replay: after a round in
+        which the model was kept, a client that trains reproducibly sends it again.
         """
-        trained_from = fingerprint(global_state)
+        origin = _origin(global_state)
         replayed: dict[int, str] = {}
         for place, state in states.items():
             client_id, sent = client_ids[place], fingerprint(state)
-            before, started_from, when = self._last.get(client_id, ("", "", 0))
-            if sent == before and trained_from != started_from:
+            before, trained_from, when = self._last.get(client_id, ("", origin, 0))
+            if sent == before and _has_moved(trained_from, origin):
                 replayed[place] = f"it sent the same arrays in round {when}"
             else:
-                self._last[client_id] = (sent, trained_from, server_round)
+                self._last[client_id] = (sent, origin, server_round)
         return replayed
 
 
 def fingerprint(state: State) -> str:
-    """Hash a fixed selection of a state's values."""
+    """Hash a fixed selection of a state's values, whatever dtype they are in."""
     digest = hashlib.blake2b(digest_size=16)
     for tensor in state.values():
-        digest.update(_selected(tensor).view(uint8).numpy().tobytes())
+        digest.update(_selected(tensor, NUM_COMPARED).double().numpy().tobytes())
     return digest.hexdigest()
 
 
-def _selected(tensor: Tensor) -> Tensor:
+def _origin(global_state: State) -> Tensor:
+    """Copy a few values of each array, in single precision."""
+    chosen = [_selected(t, NUM_OF_ORIGIN).float() for t in global_state.values()]
+    return torch.cat(chosen)
+
+
+def _has_moved(before: Tensor, now: Tensor) -> bool:
+    return bool((now - before).norm() > UNMOVED * before.norm())
+
+
+def _selected(tensor: Tensor, count: int) -> Tensor:
     flat = tensor.detach().reshape(-1)
-    return flat[:: max(1, len(flat) // NUM_COMPARED)].contiguous()
+    return flat[:: max(1, len(flat) // count)]

@@ -34,6 +34,14 @@ def test_the_same_training_is_no_replay():
         assert not replays.find(server_round, ["7"], {0: state(1)}, state(0))
 
 
+def test_a_model_that_hardly_moved_trains_to_the_same():
+    """A wide global state may change by less than the clients' dtype can show."""
+    replays = Replays()
+    for step in (0, 1e-9):
+        moved = state(1 + step, torch.float64)
+        assert not replays.find(1, ["7"], {0: state(2)}, moved)
+
+
 def test_others_may_send_the_same():
     """Only what a client itself has sent counts."""
     replays = Replays()
