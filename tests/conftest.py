@@ -1,9 +1,14 @@
 """Fixtures shared by all tests."""
 
 import logging
+import signal
 
 import pytest
 from hypothesis import settings
+
+# A shell that starts the tests in the background lets them, and what they start, ignore
+# Ctrl-C; some of them send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.load_profile("default")
