@@ -45,7 +45,7 @@ def count(rows, labels=LABELS):
 @given(
     kind=st.sampled_from(list(PARTITIONERS)),
     num_partitions=st.integers(1, 12),
-    alpha=st.floats(0.5, 1e4),
+    alpha=st.floats(2, 1e4),
     seed=st.integers(0, 2**31),
 )
 def test_no_image_is_given_twice(kind, num_partitions, alpha, seed):
