@@ -11,7 +11,7 @@ pytest.importorskip("plotly", reason="the report extra is not installed")
 pytest.importorskip("pydantic", reason="the report extra is not installed")
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 from typer.testing import CliRunner
 
 from flwr_vdcs.cli import app
@@ -28,10 +28,13 @@ CHROMIUM = shutil.which("chromium")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
+expect.set_options(timeout=30_000)
+
 WIDE, NARROW = 1440, 390
 CHARTS = ("verdicts", "scores", "histogram", "over-rounds")
 
 ROWS = "#decisions tbody tr"
+CLIENT, VERDICT, SCORE = 2, 3, 4
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +59,13 @@ class Opened:
         page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
         page.on("request", self._note_request)
 
-    def rows(self) -> list[list[str]]:
-        """Read the rows of the table of decisions that are shown."""
-        return [
-            row.locator("td").all_inner_texts() for row in self.page.locator(ROWS).all()
-        ]
+    def cells(self, column: int) -> Locator:
+        """Point at a column of the rows of decisions that are shown."""
+        return self.page.locator(f"{ROWS} td:nth-child({column})")
+
+    def expect_clients(self, *names: str) -> None:
+        """Wait until the rows that are shown tell of these clients, in this order."""
+        expect(self.cells(CLIENT)).to_have_text(list(names))
 
     def _note_request(self, request) -> None:
         if not request.url.startswith(("file:", "blob:", "data:")):
@@ -98,7 +103,7 @@ def test_it_draws_everything_without_a_complaint(opened, width):
     page = opened(three_rounds(), width)
     assert page.page.title() == "Audit report \u2013 flwr-vdcs"
     assert "look first at b (banned in 1)" in page.page.inner_text("h1")
-    assert len(page.rows()) == 11
+    expect(page.cells(CLIENT)).to_have_count(11)
     root = "document.documentElement"
     assert page.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
     assert page.complaints == []
@@ -108,36 +113,28 @@ def test_the_table_can_be_searched(opened):
     """Whatever stands in a row is found."""
     page = opened(three_rounds())
     page.page.get_by_role("searchbox").fill("found nan")
-    assert [row[1:3] for row in page.rows()] == [["c", "quarantined"]]
+    page.expect_clients("c")
+    expect(page.cells(VERDICT)).to_have_text(["quarantined"])
 
 
 def test_the_table_can_be_sorted(opened):
     """By score from the lowest, those without a score before it."""
     page = opened(three_rounds())
     page.page.locator("#decisions thead th", has_text="score").click()
-    scores = [row[3] for row in page.rows()]
-    assert scores == ["\u2013"] * 4 + ["0.1000", "0.2000", "0.5000", "0.6000"] + [
-        "0.7000",
-        "0.8000",
-        "0.9000",
-    ]
-
-
-def chosen_clients(page: Opened) -> set[str]:
-    """Give the clients that the table shows, when it has followed."""
-    page.page.wait_for_selector("tr.chosen")
-    return {row[1] for row in page.rows()}
+    none, sorted_scores = "\u2013", (0.1, 0.2, 0.5, 0.6, 0.7, 0.8, 0.9)
+    expect(page.cells(SCORE)).to_have_text(
+        [none] * 4 + [f"{score:.4f}" for score in sorted_scores]
+    )
 
 
 def test_a_client_can_be_selected_from_the_list(opened):
     """Its decisions are left, its row is marked; all clients come back."""
     page = opened(three_rounds())
     page.page.select_option("#client", label="c")
-    assert chosen_clients(page) == {"c"}
-    assert len(page.rows()) == 4
-    assert page.page.inner_text("tr.chosen th") == "c"
+    page.expect_clients(*"cccc")
+    expect(page.page.locator("tr.chosen th")).to_have_text(["c"])
     page.page.select_option("#client", label="all clients")
-    assert len(page.rows()) == 11
+    expect(page.cells(CLIENT)).to_have_count(11)
     assert page.complaints == []
 
 
@@ -146,7 +143,7 @@ def test_a_client_can_be_selected_with_the_keyboard(opened):
     page = opened(three_rounds())
     page.page.get_by_role("button", name="b", exact=True).focus()
     page.page.keyboard.press("Enter")
-    assert chosen_clients(page) == {"b"}
+    page.expect_clients(*"bbb")
     assert page.page.input_value("#client") == "0"
 
 
@@ -154,15 +151,13 @@ def test_the_chosen_client_is_framed_beside_the_boundaries_of_runs(opened):
     """One line for the second run, one frame for the client, and none too many."""
     page = opened([a_round(n, [decision("a"), decision("b")]) for n in (1, 2, 1)])
     shapes = "#verdicts .shapelayer path"
-    assert page.page.locator(shapes).count() == 1
+    expect(page.page.locator(shapes)).to_have_count(1)
     for client in ("a", "b", "a"):
         page.page.select_option("#client", label=client)
-        page.page.wait_for_function(
-            "document.querySelectorAll('#verdicts .shapelayer path').length === 2"
-        )
+        expect(page.page.locator(shapes)).to_have_count(2)
     page.page.select_option("#client", label="all clients")
     page.page.wait_for_selector("tr.chosen", state="detached")
-    assert page.page.locator(shapes).count() == 1
+    expect(page.page.locator(shapes)).to_have_count(1)
     assert page.complaints == []
 
 
@@ -172,7 +167,7 @@ def test_a_client_can_be_selected_in_the_heatmap(opened):
     hover_over(page, "verdicts", (1, 2))
     page.page.mouse.down()
     page.page.mouse.up()
-    assert chosen_clients(page) == {"a"}
+    page.expect_clients(*"aaaa")
     assert page.complaints == []
 
 
@@ -207,15 +202,15 @@ def test_hovering_tells_client_round_verdict_score_and_reason(opened):
 def test_hostile_text_stays_text(opened):
     """It is shown as it was written, in the table and in labels, and never runs."""
     page = opened(hostile_rounds())
-    rows = {row[1]: row[4] for row in page.rows()}
     plain = {" ".join(text.split()) for text in HOSTILE}
-    assert {" ".join(text.split()) for text in rows} == plain
+    shown = page.cells(CLIENT).all_inner_texts()
+    assert {" ".join(text.split()) for text in shown} == plain
     place = (
         page.page.locator("table.histories button").all_inner_texts().index(HOSTILE[0])
     )
     assert hover_over(page, "verdicts", (0, place)).startswith(f"{HOSTILE[0]}, round 1")
     page.page.get_by_role("searchbox").fill("<img src=x")
-    assert [row[1] for row in page.rows()] == [HOSTILE[2]]
+    page.expect_clients(HOSTILE[2])
     assert page.page.evaluate("window.pwned") is None
     assert page.page.locator("main img, main a[href^=javascript]").count() == 0
     assert page.complaints == []
@@ -242,5 +237,5 @@ def test_letters_give_way_where_cells_are_narrow(opened):
     """Forty rounds on a narrow screen leave no room for them."""
     rounds = [a_round(n, [decision("a", "dropped")]) for n in range(1, 41)]
     letters = "#verdicts .heatmap-label"
-    assert opened(rounds[:4]).page.locator(letters).count() == 4
-    assert opened(rounds, NARROW).page.locator(letters).count() == 0
+    expect(opened(rounds[:4]).page.locator(letters)).to_have_count(4)
+    expect(opened(rounds, NARROW).page.locator(letters)).to_have_count(0)
