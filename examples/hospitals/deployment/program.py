@@ -17,7 +17,7 @@ from deployment.errors import FederationError
 MARK = "HOSPITALS_LOG"
 """Environment variable of a program and of all that it starts: the path of its log."""
 
-SECONDS_TO_END = 10
+SECONDS_TO_END = 30
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
