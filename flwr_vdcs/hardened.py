@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from math import log
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flwr_vdcs.arrays import State
@@ -20,7 +20,7 @@ from flwr_vdcs.evidence import SIZES, evidence
 from flwr_vdcs.features import Probe
 
 TOLERANCES: Mapping[str, float] = {
-    "update": 2.0,
+    "update": 4.0,
     "weights": 4.0,
     "vectors": 5.0,
     "head": 4.0,
@@ -29,41 +29,45 @@ TOLERANCES: Mapping[str, float] = {
 }
 """By what factor an honest client's sizes may be away from the median's."""
 
-WEIGHT_OF_PEERS = 0.5
-"""How much similarity to peers counts beside agreement with the head."""
+WEIGHT_OF_HEAD = 16.0
+"""How much agreement with the head counts beside similarity to peers.
 
-LEAST_AGREEMENT = 0.1
-"""Where the median client agrees less than this, outliers count only for so much."""
+It is the ratio of their variances: honest clients who hold other classes than most are
+unlike their peers, but all of them make the head surer of what it knows.
+"""
 
-LOST_AGREEMENT = 0.85
-"""Share of the median client's agreement that an honest client may lack."""
+LEAST_AGREEMENT = 0.05
+"""Where the median client is less similar to its peers, outliers count for less."""
 
-UNLEARNED = 0.3
-"""How far an honest client's agreement with the head may be below the median's."""
+LOST_AGREEMENT = 1.25
+"""What an honest client may lack: all of the median's agreement, and a quarter more."""
 
 COPY = 10.0
 """How suspicious a copy of an earlier update is."""
 
-MAX_UPDATE = TOLERANCES["update"]
+MAX_UPDATE = 2.0
+"""A longer update is less trusted than it is long: it goes on at this length."""
 
 
 class HardenedScoring:
     r"""Score an update by the place where it is most suspicious.
 
-    With :math:`t_p` the tolerance of the size :math:`\sigma_p`, :math:`h_k` the cosine
-    of the head's delta with the head, :math:`a_k` half the mean cosine of the deltas
-    over the layers and the members of the consensus, plus :math:`h_k` where its median
-    is positive, and tildes for medians over the clients,
+    With :math:`t_p` the tolerance of the size :math:`\sigma_p`, :math:`c_k` the mean
+    cosine of the deltas over the layers and the members of the consensus, :math:`h_k`
+    the cosine of the head's delta with the head, and tildes for medians over the
+    clients, in the agreement :math:`a_k` with negative ones put to zero,
 
     .. math::
 
+        a_k = \frac{\tilde c\,c_k + 16\,\tilde h\,h_k}
+        {\max(\tilde c^2 + 16\,\tilde h^2,\; 0.05^2)}, \qquad
         s_k = -\max\Bigl(
         \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
-        \frac{\tilde a - a_k}{0.85 \max(\tilde a, 0.1)},\;
-        \frac{\tilde h - h_k}{0.3}\Bigr)
+        \frac{\tilde a - a_k}{1.25}\Bigr)
 
-    and -10 for all copies of an update but the first. A score below -1 is beyond what
-    honest clients differ by.
+    and -10 for all copies of an update but the first. The median client's agreement is
+    about 1, that of its reversed update -1. A score below -1 is beyond what honest
+    clients differ by.
 
     Attributes
     ----------
@@ -115,19 +119,33 @@ def _suspicions(
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
-    with_head = features["agreement"]
-    typical_head = with_head[is_first].quantile(0.5)
-    agreement = WEIGHT_OF_PEERS * agreement_with(members, similarity, copies)
-    if typical_head > 0:  # before the head has learned, honest training turns it round
-        agreement = agreement + with_head
-    typical = agreement[is_first].quantile(0.5)
-    lost = (typical - agreement) / typical.clamp_min(LEAST_AGREEMENT)
+    with_peers = agreement_with(members, similarity, copies)
+    agreement = _agreement(with_peers, features["agreement"], is_first)
+    lost = agreement[is_first].quantile(0.5) - agreement
     return {
         **by_size,
         "direction": lost.clamp_min(0) / LOST_AGREEMENT,
-        "unlearning": (typical_head - with_head).clamp_min(0) / UNLEARNED,
         "copy": torch.where(is_first, 0.0, COPY),
     }
+
+
+def _agreement(
+    with_peers: Float[Tensor, " clients"],
+    with_head: Float[Tensor, " clients"],
+    is_first: Bool[Tensor, " clients"],
+) -> Float[Tensor, " clients"]:
+    """Tell how far everybody goes with the median client, which is at about 1.
+
+    This is the linear discriminant between an update and its reverse. What honest
+    clients do not have in common yet, as before the head has learned, does not count.
+    """
+    peers, head = (
+        each[is_first].quantile(0.5).clamp_min(0) for each in (with_peers, with_head)
+    )
+    along = with_peers * peers + WEIGHT_OF_HEAD * with_head * head
+    whole = (peers**2 + WEIGHT_OF_HEAD * head**2).clamp_min(LEAST_AGREEMENT**2)
+    agreement: Tensor = along / whole
+    return agreement
 
 
 def _distances(sizes: Float[Tensor, "clients places"]) -> Tensor:
@@ -140,7 +158,5 @@ def _reason(place: str, factors: Float[Tensor, " places"]) -> str:
         return "a copy of another update"
     if place == "direction":
         return "it goes another way than the others"
-    if place == "unlearning":
-        return "it undoes what the model has learned"
     factor = factors[SIZES.index(place)].item()
     return f"its {place} has {factor:.3g} times the median size"

@@ -17,7 +17,7 @@ from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.scoring import resolve_scoring
 
 SCORING = HardenedScoring()
-TOLERANCES = (2.0, 4.0, 5.0, 4.0, 20.0, 3.5)
+TOLERANCES = (4.0, 4.0, 5.0, 4.0, 20.0, 3.5)
 COPY = 10.0
 
 seeds = st.integers(0, 2**32 - 1)
@@ -66,12 +66,13 @@ def literal_scores(evidence: dict) -> list[float]:
         combinations(clients, len(rows) // 2 + 1),
         key=lambda chosen: sum(cosines[i][j] for i, j in combinations(chosen, 2)),
     )
-    typical_head = median(heads)
-    agreement = []
+    with_peers = []
     for i in clients:
         peers = [cosines[i][m] for m in members if m != i]
-        with_head = heads[i] if typical_head > 0 else 0.0
-        agreement.append(sum(peers) / len(peers) / 2 + with_head)
+        with_peers.append(sum(peers) / len(peers))
+    c, h = max(median(with_peers), 0.0), max(median(heads), 0.0)
+    whole = max(c * c + 16 * h * h, 0.05**2)
+    agreement = [(c * with_peers[i] + 16 * h * heads[i]) / whole for i in clients]
     typical = median(agreement)
     scores = []
     for i in clients:
@@ -79,9 +80,8 @@ def literal_scores(evidence: dict) -> list[float]:
             abs(sizes[i][p] - median(row[p] for row in sizes)) / math.log(tolerance)
             for p, tolerance in enumerate(TOLERANCES)
         ]
-        lost = (typical - agreement[i]) / (0.85 * max(typical, 0.1))
-        unlearned = (typical_head - heads[i]) / 0.3
-        scores.append(-max(*suspicions, lost, unlearned, 0.0))
+        lost = (typical - agreement[i]) / 1.25
+        scores.append(-max(*suspicions, lost, 0.0))
     return scores
 
 
@@ -95,34 +95,44 @@ def test_equals_the_definition(seed):
 
 
 def test_hand_worked_example():
-    """Twice the update is one tolerance, half the head a half, reversal 2 / 0.85."""
+    """4 times the update is one tolerance, half the head a half, reversal 2 / 1.25."""
     evidence = evidence_of(sharing([1, 1, 1, -1]))
-    evidence["sizes"][0, SIZES.index("update")] = math.log(2)
+    evidence["sizes"][0, SIZES.index("update")] = math.log(4)
     evidence["sizes"][1, SIZES.index("head")] = -math.log(2)
-    expected = torch.tensor([-1.0, -0.5, 0.0, -2 / 0.85], dtype=torch.float64)
+    expected = torch.tensor([-1.0, -0.5, 0.0, -1.6], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
+    assert "another way" in SCORING.reasons(evidence)[3]
 
 
 def test_hand_worked_agreement_with_the_head():
-    """With 0.4 from the head, 0.65 is typical; reversal loses 0.5 of it."""
+    """Reversed against its peers, it loses twice their 1/4 of 1/4 + 16 x 0.16."""
     evidence = evidence_of(sharing([1, 1, 1, -1]), [0.4] * 4)
-    expected = torch.tensor([0.0, 0.0, 0.0, -0.5 / 0.65 / 0.85], dtype=torch.float64)
+    lost = 2 * 0.25 / (0.25 + 16 * 0.16)
+    expected = torch.tensor([0.0, 0.0, 0.0, -lost / 1.25], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
 
 def test_a_head_that_has_learned_nothing_gives_no_agreement():
-    """With a median of -0.25 it counts only against those who are below that."""
+    """With a median of -0.25 it counts for and against nobody."""
     evidence = evidence_of(sharing([1, 1, 1, -1]), [-0.4, -0.3, -0.2, 0.9])
-    expected = torch.tensor([-0.5, -1 / 6, 0.0, -2 / 0.85], dtype=torch.float64)
+    expected = torch.tensor([0.0, 0.0, 0.0, -1.6], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
 
-def test_hand_worked_unlearning():
-    """Whoever goes the others' way, but 0.5 less the head's, is 0.5 / 0.3 off."""
-    evidence = evidence_of(sharing([1, 1, 1, 1]), [0.4, 0.4, 0.4, -0.1])
-    expected = torch.tensor([0.0, 0.0, 0.0, -0.5 / 0.3], dtype=torch.float64)
+def test_hand_worked_undoing_of_the_head():
+    """Whoever goes the others' way with 0.4 less than nothing from the head."""
+    evidence = evidence_of(sharing([1, 1, 1, 1]), [0.4, 0.4, 0.4, -0.4])
+    lost = 2 * 16 * 0.16 / (0.25 + 16 * 0.16)
+    expected = torch.tensor([0.0, 0.0, 0.0, -lost / 1.25], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
-    assert SCORING.reasons(evidence)[3] == "it undoes what the model has learned"
+
+
+@given(seed=seeds)
+def test_the_reverse_of_the_median_client_is_suspicious(seed):
+    """Where all agree and the head is confirmed, reversal is at 1.6 exactly."""
+    scale = 0.1 + torch.rand((), generator=torch.Generator().manual_seed(seed)).item()
+    evidence = evidence_of(sharing([1, 1, 1, 1, -1]), [scale] * 4 + [-scale])
+    assert SCORING.scores(evidence)[4].item() == pytest.approx(-1.6)
 
 
 def test_copies_have_no_say_in_what_is_typical():
@@ -130,17 +140,18 @@ def test_copies_have_no_say_in_what_is_typical():
     direction = sharing([1, 1, 1, 1, 1, 1])
     direction[4] = direction[5] = direction[3]
     evidence = evidence_of(direction, [0.4, 0.4, 0.4, 0.1, 0.1, 0.1])
-    expected = torch.tensor([0, 0, 0, -1, -COPY, -COPY], dtype=torch.float64)
+    lost = 16 * 0.4 * 0.3 / (0.25 + 16 * 0.16) / 1.25
+    expected = torch.tensor([0, 0, 0, -lost, -COPY, -COPY], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
 
 def test_a_weak_consensus_tells_less():
-    """Where nobody is similar, half a cosine lost is half of 0.1 times 0.85."""
-    direction = torch.eye(5, 6, dtype=torch.float64)
-    direction[4] = torch.tensor([-0.5, -0.5, -0.5, -0.5, 0.0, 0.0])
-    scores = SCORING.scores(evidence_of(direction))
-    expected = torch.tensor([0.0, 0, 0, 0, -0.25 / 0.085], dtype=torch.float64)
-    assert_close(scores, expected)
+    """Where cosines are 0.02, a reversal counts by the square of 0.02 over 0.05."""
+    direction = sharing([0.2, 0.2, 0.2, 0.2, -0.2])
+    direction[:, 1:] *= math.sqrt(2 - 0.04)
+    evidence = evidence_of(direction)
+    expected = torch.tensor([0, 0, 0, 0, -2 * 0.4**2 / 1.25], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
 
 
 def test_all_copies_but_the_first_are_suspicious():

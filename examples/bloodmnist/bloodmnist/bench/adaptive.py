@@ -18,8 +18,8 @@ from flwr_vdcs.evidence import NUM_COORDINATES
 from flwr_vdcs.hardened import TOLERANCES
 
 SHARE_OF_TOLERANCE = 0.95
-KEPT_AGREEMENT = 0.3
-"""Share of the honest mean's direction that is kept: the consensus' 0.15 and more."""
+ALONG = -0.1
+"""Cosine with the honest mean: somewhat against it, as far as is tolerated."""
 
 JITTER = 0.5
 """Length of a colluder's own noise, in honest means: copies differ by less."""
@@ -28,7 +28,7 @@ LEAKED_SEED = 20
 
 
 def tolerated_noise(view: AttackerView) -> State:
-    r"""Send as much noise as sizes allow, with as much of the mean as direction asks.
+    r"""Send as much noise as sizes allow, as far against the mean as is tolerated.
 
     :math:`w_g + r L (c \hat{\bar\Delta} + \sqrt{1 - c^2} \hat z)`, L the median honest
     length and r just within the tolerance of the update's size.
@@ -39,8 +39,8 @@ def tolerated_noise(view: AttackerView) -> State:
     lengths = sum(each.flatten(1).square().sum(1) for each in updates.values()).sqrt()
     ratio = TOLERANCES["update"] ** SHARE_OF_TOLERANCE
     length = ratio * float(lengths.median())
-    along = length * KEPT_AGREEMENT / _length(means)
-    across = length * (1 - KEPT_AGREEMENT**2) ** 0.5 / _length(noise)
+    along = length * ALONG / _length(means)
+    across = length * (1 - ALONG**2) ** 0.5 / _length(noise)
     return view.send(
         {
             name: view.received[name] + along * mean + across * noise[name]
