@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bloodmnist.bench.recording import ROUNDS, TRAJECTORIES, is_recorded, record
+from bloodmnist.bench.recording import TRAJECTORIES, is_recorded, record
 from rich.progress import Progress
 
 
@@ -29,7 +29,7 @@ def main(
     output.mkdir(parents=True, exist_ok=True)
     missing = [t for t in TRAJECTORIES if only in t.name and not is_recorded(t, output)]
     with Progress() as progress:
-        bar = progress.add_task("", total=len(missing) * max(ROUNDS.values()))
+        bar = progress.add_task("", total=sum(t.num_rounds for t in missing))
         for trajectory in missing:
             for name in record(trajectory, data_path, output):
                 progress.update(bar, advance=1, description=name)

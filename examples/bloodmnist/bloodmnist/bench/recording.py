@@ -21,7 +21,10 @@ from bloodmnist.training import test, train_partition
 
 NUM_CLIENTS = 10
 NUM_POISONED = 4
-ROUNDS = {"early": 2, "middle": 7, "late": 16}
+ROUNDS = {"early": 2, "middle": 7, "late": 16, "converged": 120}
+AFFORDABLE = {"resnet18": 16, "groupnorm-cnn": 120}
+"""How long a run with the model may be."""
+
 LOCAL_EPOCHS = (1, 5)
 
 POISONINGS: dict[str, RunConfig] = {
@@ -55,6 +58,17 @@ class Trajectory:
         """Name for files: the model tells the images."""
         return f"{self.model}-alpha{self.alpha:g}-seed{self.seed}"
 
+    @property
+    def stages(self) -> dict[int, str]:
+        """Give the stages that it reaches, by their round."""
+        longest = AFFORDABLE[self.model]
+        return {n: stage for stage, n in ROUNDS.items() if n <= longest}
+
+    @property
+    def num_rounds(self) -> int:
+        """Give the length of the run."""
+        return max(self.stages)
+
     def run_config(self, data_path: str) -> RunConfig:
         """Give the settings of the run."""
         return with_defaults(
@@ -76,7 +90,7 @@ class Recording:
     trajectory : Trajectory
         The run that the round is of.
     stage : str
-        ``"early"``, ``"middle"`` or ``"late"``.
+        A key of :data:`ROUNDS`.
     local_epochs : int
         How often each client goes through its images.
     received : State
@@ -133,11 +147,10 @@ def record(trajectory: Trajectory, data_path: str, folder: Path) -> Iterator[str
     config = trajectory.run_config(data_path)
     classes = load_dataset(str(config["data-path"])).num_classes
     state = build_model(trajectory.seed, classes, trajectory.model).state_dict()
-    stages = {number: stage for stage, number in ROUNDS.items()}
-    for server_round in range(1, max(ROUNDS.values()) + 1):
+    for server_round in range(1, trajectory.num_rounds + 1):
         trained = _train(config, state, server_round, NUM_CLIENTS)
-        if server_round in stages:
-            stage = stages[server_round]
+        stage = trajectory.stages.get(server_round)
+        if stage is not None:
             _record(trajectory, stage, config, state, trained, folder)
         state = _average(trained)
         yield f"{trajectory.name}, round {server_round}"
@@ -147,7 +160,7 @@ def is_recorded(trajectory: Trajectory, folder: Path) -> bool:
     """Tell whether all files of a trajectory are there."""
     return all(
         path_of(folder, trajectory, stage, epochs).exists()
-        for stage in ROUNDS
+        for stage in trajectory.stages.values()
         for epochs in LOCAL_EPOCHS
     )
 
