@@ -130,7 +130,7 @@ def test_attack_has_its_closed_form(name):
 
 def test_every_attack_is_checked_here():
     """What has no value by hand draws random numbers, tested below."""
-    random = {"gaussian", "gaussian-sybil", "free-rider"}
+    random = {"gaussian", "gaussian-sybil", "free-rider", "slow-drift"}
     random |= {"ump-paper", "ump-authors", "ump-sybil"}
     assert set(MODEL_ATTACKS) == BY_HAND.keys() | random
 
@@ -146,6 +146,7 @@ HONEST_KNOBS = {
     "bias-mimic": partial(blind_spots.bias_mimic, scale=1),
     "buffer-only": partial(blind_spots.buffer_only, shift=0),
     "none": boosting.as_trained,
+    "slow-drift": partial(noise.slow_drift, share=0),
 }
 
 
@@ -308,6 +309,20 @@ def test_free_rider_hides_its_laziness_in_tiny_noise():
     assert torch.equal(sent["1.running_var"], view.received["1.running_var"])
     step = update_of(sent, view)
     assert 0 < step.norm() < honest_matrix(view).norm(dim=1).min() / 100
+
+
+def test_slow_drift_goes_the_same_way_for_all_and_ever_and_is_as_long_as_training():
+    """Its step beside the own update is alike for colluders, and as long, by layer."""
+    one, two = map(network_view, (0, 1))
+    for name in one.parameter_names:
+        steps = []
+        for view in (one, two):
+            sent = ATTACKS["slow-drift"](view)[name].double()
+            step = (sent - view.trained[name].double()).flatten()
+            length = view.update(name).norm().item()
+            assert step.norm().item() == pytest.approx(length, rel=1e-4)
+            steps.append(step / step.norm())
+        assert float(steps[0] @ steps[1]) == pytest.approx(1, abs=1e-4)
 
 
 # --- omniscient attacks ---------------------------------------------------------------

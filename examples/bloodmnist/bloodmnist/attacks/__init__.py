@@ -27,6 +27,7 @@ from bloodmnist.attacks.boosting import (
 from bloodmnist.attacks.noise import (
     free_rider,
     gaussian,
+    slow_drift,
     untargeted_authors,
     untargeted_paper,
 )
@@ -64,6 +65,7 @@ ATTACKS: dict[str, Attack] = {
     "gaussian": gaussian,
     "gaussian-sybil": partial(gaussian, sybil=True),
     "free-rider": free_rider,
+    "slow-drift": slow_drift,
     "ipm-0.1": partial(inner_product_manipulation, epsilon=0.1),
     "ipm-0.5": partial(inner_product_manipulation, epsilon=0.5),
     "ipm-10": partial(inner_product_manipulation, epsilon=10.0),

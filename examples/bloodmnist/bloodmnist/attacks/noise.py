@@ -15,6 +15,9 @@ from torch import Tensor
 from bloodmnist.attacks.view import AttackerView
 from bloodmnist.model import State
 
+DRIFT_SEED = 25
+"""Colluders agree on it once, and need not talk again."""
+
 
 def untargeted_paper(
     view: AttackerView, *, scale: float = 10.0, sybil: bool = False
@@ -66,6 +69,23 @@ def free_rider(view: AttackerView, *, scale: float = 1e-6) -> State:
     noise = _draw(view, view.parameter_names, sybil=False)
     hidden = {n: view.received[n].double() + scale * z for n, z in noise}
     return view.send(view.received | hidden)
+
+
+def slow_drift(view: AttackerView, *, share: float = 1.0) -> State:
+    r"""Send :math:`w_m + s \lVert \Delta_l \rVert d_l`, always towards the same place.
+
+    :math:`d_l` is a random direction for each parameter l, the same for all colluders
+    and in all rounds, so that small steps add up; layer by layer they are s times as
+    long as the honest ones that hide them. A share s of 0 is honest.
+    """
+    generator = torch.Generator().manual_seed(DRIFT_SEED)
+    attacked = {}
+    for name in view.parameter_names:
+        update = view.update(name)
+        direction = torch.randn(update.shape, generator=generator).double()
+        step = share * update.norm() / direction.norm().clamp_min(1e-30)
+        attacked[name] = view.trained[name] + step * direction
+    return view.send(attacked)
 
 
 def _draw(

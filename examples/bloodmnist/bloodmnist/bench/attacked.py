@@ -44,6 +44,7 @@ TRAINED_ON_CLEAN_DATA = (
     "gaussian",
     "gaussian-sybil",
     "free-rider",
+    "slow-drift",
     "ipm-0.1",
     "ipm-0.5",
     "ipm-10",
