@@ -1,4 +1,4 @@
-"""Draw the heatmap of verdicts that `judge_rules.py` wrote, and print false drops.
+"""Draw the heatmap of verdicts that `judge_rules.py` wrote, and print the averages.
 
 Run ``python examples/bloodmnist/draw_verdicts.py --help`` for its options.
 """
@@ -6,12 +6,13 @@ Run ``python examples/bloodmnist/draw_verdicts.py --help`` for its options.
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from bloodmnist.bench.heatmap import draw, false_drops
+from bloodmnist.bench.heatmap import draw, false_drops, num_rounds, overall
+from rich.console import Console
+from rich.table import Table
 
 
 def main(
@@ -34,13 +35,16 @@ def main(
         if int(row["num_malicious"]) <= max_malicious
     ]
     draw(rows, output)
-    for model, alpha in sorted({(row["model"], row["alpha"]) for row in rows}):
-        chosen = [r for r in rows if (r["model"], r["alpha"]) == (model, alpha)]
-        share = false_drops(chosen, "hardened, auto")
-        sys.stdout.write(
-            f"{model}, alpha {alpha}: hardened, auto drops {share:.1%} of the clients "
-            "without attack\n"
-        )
+    rules = list(dict.fromkeys(row["rule"] for row in rows))
+    table = Table("model", "alpha", "attackers", "rounds", *rules, "auto, no attack")
+    columns = ("model", "alpha", "num_malicious")
+    for setting in sorted({tuple(row[name] for name in columns) for row in rows}):
+        chosen = [r for r in rows if tuple(r[name] for name in columns) == setting]
+        found = overall(chosen)
+        shares = [f"{found[rule]:.1%}" if rule in found else "" for rule in rules]
+        dropped = f"{false_drops(chosen, 'hardened, auto'):.1%} dropped"
+        table.add_row(*setting, f"{num_rounds(chosen)}", *shares, dropped)
+    Console(width=200).print(table)
 
 
 if __name__ == "__main__":

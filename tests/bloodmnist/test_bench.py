@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "examples" / "bloodmni
 
 from bloodmnist.bench import recording as recordings
 from bloodmnist.bench.attacked import ATTACKS, attack
-from bloodmnist.bench.heatmap import draw, false_drops, recalls
+from bloodmnist.bench.heatmap import draw, false_drops, num_rounds, overall, recalls
 from bloodmnist.bench.judging import COLUMNS, NO_ATTACK, Sheet, judge, names
 from bloodmnist.bench.recording import POISONINGS, Recording, Trajectory, record
 from bloodmnist.bench.rules import (
@@ -143,6 +143,19 @@ def test_a_sheet_goes_on_where_it_was_and_is_drawn(recorded, referee, tmp_path):
     assert false_drops(rows, "hardened, auto") == 0
     draw(rows, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 1000
+
+
+def test_averages_by_hand_leave_out_attacks_that_hide():
+    """Recalls of 1 and 1/2 of one attack, and 1/4 of another, average to 1/2."""
+    where = {"seed": "0", "stage": "late", "local_epochs": "1", "rule": "norm"}
+    values = {"boost-2": ["1", "0.5"], "sign-flip": ["0.25"], "alie": ["0"]}
+    rows = [
+        {**where, "attack": attack, "recall": recall}
+        for attack, recalls_ in values.items()
+        for recall in recalls_
+    ]
+    assert overall(rows) == {"norm": 0.5}
+    assert num_rounds([*rows, {**rows[0], "seed": "1"}]) == 2
 
 
 def test_updates_are_deltas_of_parameters(recorded):

@@ -12,6 +12,10 @@ from matplotlib.axes import Axes
 
 Rows = Sequence[Mapping[str, str]]
 
+HIDDEN = {"alie", "min-max", "min-sum", "mimic", "slow-drift"}
+HIDDEN |= {"tolerated noise", "jittered alie", "leaked seed"}
+"""Attacks that are made to stay within the spread of honest clients."""
+
 WIDTH_OF_COLUMN, HEIGHT_OF_ROW = 0.62, 0.26
 DARK_BELOW = 0.55
 
@@ -54,6 +58,15 @@ def recalls(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], float]:
     return {key: mean(values) for key, values in found.items()}
 
 
+def overall(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
+    """Average the recall over the attacks that do not hide, by rule."""
+    by_rule: defaultdict[str, list[float]] = defaultdict(list)
+    for (attack, rule), recall in recalls(rows).items():
+        if attack not in HIDDEN:
+            by_rule[rule].append(recall)
+    return {rule: mean(values) for rule, values in by_rule.items()}
+
+
 def false_drops(rows: Iterable[Mapping[str, str]], rule: str) -> float:
     """Give the share of honest clients that a rule drops where nobody attacks."""
     drops = [
@@ -62,6 +75,11 @@ def false_drops(rows: Iterable[Mapping[str, str]], rule: str) -> float:
         if row["attack"] == "none" and row["rule"] == rule
     ]
     return mean(drops) / 10 if drops else float("nan")
+
+
+def num_rounds(rows: Iterable[Mapping[str, str]]) -> int:
+    """Count the recorded rounds."""
+    return len({(row["seed"], row["stage"], row["local_epochs"]) for row in rows})
 
 
 def _names(rows: Rows, column: str) -> list[str]:
