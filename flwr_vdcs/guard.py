@@ -75,6 +75,7 @@ class Guard:
         self.device = device
         self.seed = seed
         self._threshold: float | None = getattr(scoring, "threshold", None)
+        self._ban_threshold = getattr(scoring, "ban_threshold", self._threshold)
         self._max_update: float | None = getattr(scoring, "max_update", None)
         if num_malicious == AUTO and self._threshold is None:
             allowed = "a number, or a scoring with a threshold, such as 'hardened'"
@@ -97,7 +98,7 @@ class Guard:
     @property
     def bans_by_rank(self) -> bool:
         """Whether every drop counts towards a ban, however small the difference."""
-        return self._threshold is None
+        return self._ban_threshold is None
 
     def start_round(self, arrays: EncodedArrays) -> None:
         """Note the global state that goes out; its arrays are viewed, not copied."""
@@ -135,7 +136,7 @@ class Guard:
             skipped=selection.skipped,
             sensitivity=scored.sensitivity,
         )
-        report = replace(report, bans=self.ledger.note(report, self._threshold))
+        report = replace(report, bans=self.ledger.note(report, self._ban_threshold))
         changed = {p: admission.states[p] for p in admission.normalised} | short
         return Examination(report, _in_order(changed, report, self._reference.keys))
 

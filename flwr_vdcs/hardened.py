@@ -72,14 +72,16 @@ class HardenedScoring:
     Attributes
     ----------
     threshold : float
-        With ``num_malicious="auto"`` lower scores are dropped, and only drops with a
-        lower score count towards a ban.
+        With ``num_malicious="auto"`` lower scores are dropped.
+    ban_threshold : float
+        Only drops with a lower score count towards a ban.
     max_update : float
         A kept update that is longer than this multiple of the median is shortened.
     """
 
     name = "hardened"
     threshold = -1.0
+    ban_threshold = -2.5
     max_update = MAX_UPDATE
 
     def features(

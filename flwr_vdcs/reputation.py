@@ -6,7 +6,7 @@ gains :math:`\ln (q / p)`, and one that is kept gains
 :math:`\ln ((1 - q) / (1 - p))`, which is negative; the sum never falls below zero. Here
 q is how often malicious clients are refused, and p how often an honest one would be if
 refusals hit at random: the share of the round's scored updates that were dropped. Where
-the scoring has a threshold, only drops below it count: with M given, honest
+the scoring has a threshold for bans, only drops below it count: with M given, honest
 clients are dropped too when fewer than M are malicious.
 """
 

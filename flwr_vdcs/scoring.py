@@ -25,10 +25,11 @@ class Scoring(Protocol):
     is not finite is quarantined.
 
     An object may have more than is asked for here: ``threshold``, a number, lets
-    ``num_malicious="auto"`` drop what scores lower, and lets nothing else count towards
-    a ban; ``max_update``, a number, has kept updates shortened to this multiple of the
-    median one; ``reasons(features)`` gives a sentence for each client, which is
-    reported for those that are dropped.
+    ``num_malicious="auto"`` drop what scores lower; ``ban_threshold``, a number (the
+    threshold if there is none), lets only lower drops count towards a ban;
+    ``max_update``, a number, has kept updates shortened to this multiple of the median
+    one; ``reasons(features)`` gives a sentence for each client, which is reported for
+    those that are dropped.
     """
 
     name: str
