@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from torch import Tensor
+
 from bloodmnist.baselines.deltas import is_buffer
 from bloodmnist.bench.attacked import ATTACKS, AttackedRound, attack
 from bloodmnist.bench.recording import NUM_CLIENTS, Recording
@@ -95,7 +97,7 @@ def judge(
             num_dropped=len(verdict.dropped),
             false_drops=len(verdict.dropped) - found,
             margin=_margin(verdict, num_attackers),
-            damage=float((verdict.aggregate - honest_mean).norm() / honest_mean.norm()),
+            damage=round(_damage(verdict, honest_mean), 4),
             seconds=round(verdict.seconds, 4),
         )
 
@@ -152,4 +154,8 @@ def _margin(verdict: Verdict, num_attackers: int) -> float | None:
     if verdict.scores is None or not num_attackers:
         return None
     honest, attackers = verdict.scores[num_attackers:], verdict.scores[:num_attackers]
-    return float(honest.min() - attackers.max())
+    return round(float(honest.min() - attackers.max()), 4)
+
+
+def _damage(verdict: Verdict, honest_mean: Tensor) -> float:
+    return float((verdict.aggregate - honest_mean).norm() / honest_mean.norm())
