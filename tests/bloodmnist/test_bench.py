@@ -113,6 +113,14 @@ def test_krum_is_left_out_where_it_is_not_defined():
     assert not is_possible("multi-krum", 10, 4)
 
 
+def test_a_mistaken_number_drops_one_less_or_one_more(recorded, referee):
+    """Of three boosters two are found; or all, and an honest client with them."""
+    rules = ["hardened, one too few", "hardened, one too many"]
+    few, many = judge(referee, recorded, 3, "boost-100", rules)
+    assert (few.recall, few.false_drops) == (2 / 3, 0)
+    assert (many.recall, many.false_drops) == (1, 1)
+
+
 def test_simple_scores_by_hand():
     """Cosines of (1, 0), (0, 2), (-3, 0) with the others: -1/2, 0, -1/2."""
     deltas = torch.tensor([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])

@@ -1,6 +1,6 @@
 """Attacked rounds to verdicts: what each rule drops, and what its model would be.
 
-Every rule is told the true number of malicious clients but ``"hardened, auto"``.
+Every rule is told the true number of malicious clients unless its name says otherwise.
 """
 
 from __future__ import annotations
@@ -74,9 +74,11 @@ class Judge:
         TooFewUpdatesError
             If the rule cannot resist so many malicious clients.
         """
-        if rule in SCORINGS:
-            scoring, num_malicious = SCORINGS[rule]
-            return self._score(scoring, num_malicious, attacked, updates)
+        told_of = {**SCORINGS, **MISTAKEN}
+        if rule in told_of:
+            scoring, told = told_of[rule]
+            assumed = told(attacked.num_malicious)
+            return self._score(scoring, assumed, attacked, updates)
         start = perf_counter()
         if rule in AGGREGATORS:
             aggregate = AGGREGATORS[rule](updates, attacked.num_malicious)
@@ -89,7 +91,7 @@ class Judge:
     def _score(
         self,
         scoring: Scoring,
-        num_malicious: NumMalicious | None,
+        num_malicious: NumMalicious,
         attacked: AttackedRound,
         updates: Updates,
     ) -> Verdict:
@@ -98,9 +100,7 @@ class Judge:
         scores = scoring.scores(stacked([features for features, _ in looked]))
         seconds = perf_counter() - start + sum(each for _, each in looked)
         threshold = getattr(scoring, "threshold", None)
-        number = count_malicious(
-            num_malicious or attacked.num_malicious, scores.tolist(), threshold
-        )
+        number = count_malicious(num_malicious, scores.tolist(), threshold)
         dropped = _lowest(scores, number)
         longest = getattr(scoring, "max_update", None)
         return Verdict(scores, dropped, _mean(updates, dropped, longest), seconds)
@@ -137,11 +137,18 @@ def dnc_scores(deltas: Tensor, num_malicious: int) -> Tensor:
     return dnc(deltas, num_malicious, generator=torch.Generator().manual_seed(SEED))
 
 
-SCORINGS: Mapping[str, tuple[Scoring, NumMalicious | None]] = {
-    "hardened": (HardenedScoring(), None),
-    "hardened, auto": (HardenedScoring(), AUTO),
-    "paper": (PaperScoring(), None),
+SCORINGS: Mapping[str, tuple[Scoring, Callable[[int], NumMalicious]]] = {
+    "hardened": (HardenedScoring(), lambda number: number),
+    "hardened, auto": (HardenedScoring(), lambda _: AUTO),
+    "paper": (PaperScoring(), lambda number: number),
 }
+"""By name the scoring, and M in a round with so many malicious clients."""
+
+MISTAKEN: Mapping[str, tuple[Scoring, Callable[[int], NumMalicious]]] = {
+    "hardened, one too few": (HardenedScoring(), lambda number: number - 1),
+    "hardened, one too many": (HardenedScoring(), lambda number: number + 1),
+}
+"""Rules that are told a wrong number; they are judged only where they are named."""
 
 SCORES: Mapping[str, Callable[[Tensor, int], Tensor]] = {
     "delta cosine": cosine_scores,
