@@ -1,4 +1,4 @@
-"""Draw the heatmap of verdicts that `judge_rules.py` wrote, and print the averages.
+"""Draw the heatmap of verdicts that `judge_rules.py` wrote.
 
 Run ``python examples/bloodmnist/draw_verdicts.py --help`` for its options.
 """
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bloodmnist.bench.heatmap import draw, false_drops, num_rounds, overall
-from rich.console import Console
-from rich.table import Table
+from bloodmnist.bench.heatmap import draw
 
 
 def main(
@@ -35,16 +33,6 @@ def main(
         if int(row["num_malicious"]) <= max_malicious
     ]
     draw(rows, output)
-    rules = list(dict.fromkeys(row["rule"] for row in rows))
-    table = Table("model", "alpha", "attackers", "rounds", *rules, "auto, no attack")
-    columns = ("model", "alpha", "num_malicious")
-    for setting in sorted({tuple(row[name] for name in columns) for row in rows}):
-        chosen = [r for r in rows if tuple(r[name] for name in columns) == setting]
-        found = overall(chosen)
-        shares = [f"{found[rule]:.1%}" if rule in found else "" for rule in rules]
-        dropped = f"{false_drops(chosen, 'hardened, auto'):.1%} dropped"
-        table.add_row(*setting, f"{num_rounds(chosen)}", *shares, dropped)
-    Console(width=200).print(table)
 
 
 if __name__ == "__main__":

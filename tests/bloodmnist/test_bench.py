@@ -12,7 +12,14 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "examples" / "bloodmni
 
 from bloodmnist.bench import recording as recordings
 from bloodmnist.bench.attacked import ATTACKS, attack
-from bloodmnist.bench.heatmap import draw, false_drops, num_rounds, overall, recalls
+from bloodmnist.bench.averages import (
+    false_drops,
+    means,
+    num_rounds,
+    open_attacks,
+    overall,
+)
+from bloodmnist.bench.heatmap import draw
 from bloodmnist.bench.judging import COLUMNS, NO_ATTACK, Sheet, judge, names
 from bloodmnist.bench.recording import POISONINGS, Recording, Trajectory, record
 from bloodmnist.bench.rules import (
@@ -147,7 +154,7 @@ def test_a_sheet_goes_on_where_it_was_and_is_drawn(recorded, referee, tmp_path):
     assert not Sheet(path).has(recorded, 2, "boost-100")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert list(rows[0]) == COLUMNS
-    assert recalls(rows)["boost-100", "hardened"] == 1
+    assert means(rows, "recall")["boost-100", "hardened"] == 1
     assert false_drops(rows, "hardened, auto") == 0
     draw(rows, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 1000
@@ -162,7 +169,7 @@ def test_averages_by_hand_leave_out_attacks_that_hide():
         for attack, recalls_ in values.items()
         for recall in recalls_
     ]
-    assert overall(rows) == {"norm": 0.5}
+    assert overall(rows, "recall", open_attacks(rows)) == {"norm": 0.5}
     assert num_rounds([*rows, {**rows[0], "seed": "1"}]) == 2
 
 

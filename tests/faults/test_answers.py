@@ -7,14 +7,12 @@ import flwr.serverapp.strategy as message
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error
-from flwr.common import ndarrays_to_parameters
-from flwr.server import SimpleClientManager
 
-from flwr_vdcs import VirtualConsistencyStrategy
+from tests.faults.plugin import START, legacy_round
+from tests.faults.plugin import protected as around
 from tests.federation import (
     InProcessGrid,
     LegacyClient,
-    arrays_of,
     configured,
     content,
     fit_result,
@@ -23,36 +21,14 @@ from tests.federation import (
     record_of,
     reply,
     reversed_update,
-    seeded,
 )
-from tests.models import batch_norm_cnn
 
-NET = seeded(batch_norm_cnn)
-START = arrays_of(NET)
 ZEROS = {key: np.zeros_like(values) for key, values in START.items()}
 
 
 def protected(inner, num_malicious=1, **settings):
-    """Put the plugin around a strategy."""
-    return VirtualConsistencyStrategy(
-        inner,
-        model=NET,
-        input_shape=(1, 6, 6),
-        num_malicious=num_malicious,
-        num_virtual_samples=4,
-        seed=1,
-        **settings,
-    )
-
-
-def legacy_round(strategy, results, failures=()):
-    """Configure and aggregate one round of the legacy API."""
-    manager = SimpleClientManager()
-    for client in range(2):
-        manager.register(LegacyClient(client, honest_update))
-    parameters = ndarrays_to_parameters(list(START.values()))
-    strategy.configure_fit(1, parameters, manager)
-    return strategy.aggregate_fit(1, list(results), list(failures))
+    """Drop one update a round if nothing else is said."""
+    return around(inner, num_malicious=num_malicious, seed=1, **settings)
 
 
 def legacy_results(num_clients):

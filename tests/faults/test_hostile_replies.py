@@ -8,12 +8,11 @@ from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from flwr.common import Code, EvaluateRes, Status
 
 import flwr_vdcs.admission
-from flwr_vdcs import VirtualConsistencyStrategy
-from tests.faults.test_answers import legacy_round
+from tests.faults.plugin import START, legacy_round
+from tests.faults.plugin import protected as around
 from tests.federation import (
     InProcessGrid,
     LegacyClient,
-    arrays_of,
     configured,
     content,
     fit_result,
@@ -21,26 +20,15 @@ from tests.federation import (
     honest_update,
     record_of,
     reply,
-    seeded,
 )
-from tests.models import batch_norm_cnn
 
-NET = seeded(batch_norm_cnn)
-START = arrays_of(NET)
 VARIANCE = "1.running_var"
 LISTED = {"num-examples": 10, "recalls": [0.5, 0.25]}
 
 
 def protected(inner, num_malicious=0, **settings):
-    """Put the plugin around a strategy."""
-    return VirtualConsistencyStrategy(
-        inner,
-        model=NET,
-        input_shape=(1, 6, 6),
-        num_malicious=num_malicious,
-        num_virtual_samples=4,
-        **settings,
-    )
+    """Drop nobody if nothing else is said."""
+    return around(inner, num_malicious=num_malicious, **settings)
 
 
 def honest(metrics=None, start=START):

@@ -7,18 +7,16 @@ import pytest
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp.strategy import FedAvg
 
-from flwr_vdcs import VirtualConsistencyStrategy
+from tests.faults.plugin import START
+from tests.faults.plugin import protected as around
 from tests.federation import (
-    arrays_of,
     configured,
     content,
     honest_client,
     honest_update,
     record_of,
     reply,
-    seeded,
 )
-from tests.models import batch_norm_cnn
 
 linkstate = pytest.importorskip("flwr.server.superlink.linkstate")
 inmemory = pytest.importorskip("flwr.superlink.grid.inmemory_grid")
@@ -27,8 +25,6 @@ stores = pytest.importorskip("flwr.supercore.object_store")
 identity = pytest.importorskip("flwr.supercore.task_identity")
 constant = pytest.importorskip("flwr.supercore.constant")
 
-NET = seeded(batch_norm_cnn)
-START = arrays_of(NET)
 NUM_CLIENTS = 5
 HEARTBEAT = 30.0
 TIMEOUT = 0.5
@@ -94,16 +90,10 @@ def link():
     identity.TaskIdentity.run_id = before
 
 
-def protected(**settings):
-    """Put the plugin around FedAvg."""
-    return VirtualConsistencyStrategy(
-        FedAvg(fraction_evaluate=0.0, min_evaluate_nodes=0),
-        model=NET,
-        input_shape=(1, 6, 6),
-        num_malicious=settings.pop("num_malicious", 1),
-        num_virtual_samples=4,
-        **settings,
-    )
+def protected(num_malicious=1):
+    """Put the plugin around FedAvg, which is not to evaluate."""
+    inner = FedAvg(fraction_evaluate=0.0, min_evaluate_nodes=0)
+    return around(inner, num_malicious=num_malicious)
 
 
 def test_a_late_answer_is_in_no_round(link):

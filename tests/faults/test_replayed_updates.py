@@ -4,21 +4,16 @@ import numpy as np
 import pytest
 from flwr.serverapp.strategy import FedAvg
 
-from flwr_vdcs import VirtualConsistencyStrategy
+from tests.faults.plugin import START, protected
 from tests.federation import (
     InProcessGrid,
-    arrays_of,
     configured,
     content,
     honest_update,
     record_of,
     reply,
-    seeded,
 )
-from tests.models import batch_norm_cnn
 
-NET = seeded(batch_norm_cnn)
-START = arrays_of(NET)
 COUNTER = "1.num_batches_tracked"
 REPLAYER = 0
 NUM_CLIENTS = 6
@@ -47,25 +42,13 @@ def verdicts(replayed, num_rounds=4, num_malicious=1):
 
         return answer
 
-    strategy = protected(num_malicious)
+    strategy = protected(FedAvg(), num_malicious=num_malicious, seed=1)
     strategy.start(
         InProcessGrid({node: client(node) for node in range(NUM_CLIENTS)}),
         record_of(START),
         num_rounds=num_rounds,
     )
     return [report.decisions[REPLAYER] for report in strategy.reports]
-
-
-def protected(num_malicious):
-    """Put the plugin around FedAvg."""
-    return VirtualConsistencyStrategy(
-        FedAvg(),
-        model=NET,
-        input_shape=(1, 6, 6),
-        num_malicious=num_malicious,
-        num_virtual_samples=4,
-        seed=1,
-    )
 
 
 def is_replay(decision):
@@ -124,7 +107,7 @@ def test_a_standstill_in_the_clients_dtype_makes_no_replays():
 
     Clients that train reproducibly then start from the same numbers and send the same.
     """
-    strategy = protected(num_malicious=1)
+    strategy = protected(FedAvg(), num_malicious=1, seed=1)
     for server_round in (1, 2):
         step = 1e-12 * server_round
         wide = {key: values.astype(np.float64) + step for key, values in START.items()}
@@ -136,7 +119,7 @@ def test_a_standstill_in_the_clients_dtype_makes_no_replays():
 
 def test_a_replay_in_another_dtype_is_found():
     """The numbers are the same: one array is sent as float64 the second time."""
-    strategy = protected(num_malicious=1)
+    strategy = protected(FedAvg(), num_malicious=1, seed=1)
     again = honest_update(START, REPLAYER)
     for server_round in (1, 2):
         start = {k: np.asarray(v + server_round, v.dtype) for k, v in START.items()}

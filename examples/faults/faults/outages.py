@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from deployment.federation import Federation
 from deployment.lines import read_lines
+from deployment.program import Program
 from deployment.run import SERVER_APP
 from deployment.waiting import wait_until
 
@@ -32,14 +33,7 @@ CONFIG = {"local-epochs": 1, "num-server-rounds": 4, "round-timeout": 120}
 
 def kill_hospital(folder: Path) -> Outcome:
     """Kill a SuperNode while it trains, and start it again when the round is over."""
-    with Federation(folder, hospitals=NUM_HOSPITALS) as federation:
-        watch = Watch(federation.start_run(CONFIG))
-        _wait_until_it_trains(federation, watch)
-        federation.supernodes[VICTIM].kill()
-        watch.wait_for(FAULTY_ROUND)
-        federation.supernodes[VICTIM].start()
-        watch.finish()
-        return outcome(federation, watch, seconds=watch.seconds(FAULTY_ROUND))
+    return _harm_for_a_round(folder, Program.kill, Program.start)
 
 
 def halt_client_app(folder: Path) -> Outcome:
@@ -65,14 +59,7 @@ def halt_hospital(folder: Path) -> Outcome:
 
     Then they go on where they were, and their answer comes too late.
     """
-    with Federation(folder, hospitals=NUM_HOSPITALS) as federation:
-        watch = Watch(federation.start_run(CONFIG))
-        _wait_until_it_trains(federation, watch)
-        federation.supernodes[VICTIM].pause()
-        watch.wait_for(FAULTY_ROUND)
-        federation.supernodes[VICTIM].resume()
-        watch.finish()
-        return outcome(federation, watch, seconds=watch.seconds(FAULTY_ROUND))
+    return _harm_for_a_round(folder, Program.pause, Program.resume)
 
 
 def kill_server(folder: Path) -> Outcome:
@@ -106,6 +93,20 @@ TRIALS: Mapping[str, Callable[[Path], Outcome]] = {
     "a SuperNode stands still and answers late": halt_hospital,
     "the server is killed before it aggregates": kill_server,
 }
+
+
+def _harm_for_a_round(
+    folder: Path, harm: Callable[[Program], None], mend: Callable[[Program], None]
+) -> Outcome:
+    """Harm a SuperNode while it trains, and mend it when the round is over."""
+    with Federation(folder, hospitals=NUM_HOSPITALS) as federation:
+        watch = Watch(federation.start_run(CONFIG))
+        _wait_until_it_trains(federation, watch)
+        harm(federation.supernodes[VICTIM])
+        watch.wait_for(FAULTY_ROUND)
+        mend(federation.supernodes[VICTIM])
+        watch.finish()
+        return outcome(federation, watch, seconds=watch.seconds(FAULTY_ROUND))
 
 
 def _wait_until_it_trains(federation: Federation, watch: Watch) -> list[psutil.Process]:

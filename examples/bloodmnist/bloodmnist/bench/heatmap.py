@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-Rows = Sequence[Mapping[str, str]]
-
-HIDDEN = {"alie", "min-max", "min-sum", "mimic", "slow-drift"}
-HIDDEN |= {"tolerated noise", "jittered alie", "leaked seed"}
-"""Attacks that are made to stay within the spread of honest clients."""
+from bloodmnist.bench.averages import Rows, means
 
 WIDTH_OF_COLUMN, HEIGHT_OF_ROW = 0.62, 0.26
 DARK_BELOW = 0.55
@@ -42,44 +36,11 @@ def draw(rows: Rows, output: Path) -> None:
             for row in rows
             if row["model"] == model and float(row["alpha"]) == alpha
         ]
-        _panel(axis, recalls(chosen), rules, attacks)
+        _panel(axis, means(chosen, "recall"), rules, attacks)
         axis.set_title(f"{model}, alpha = {alpha:g}", fontsize=10)
     figure.suptitle("Share of the attackers that are dropped", fontsize=11)
     figure.savefig(output, dpi=150)
     plt.close(figure)
-
-
-def recalls(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], float]:
-    """Average the recall over rounds and numbers of attackers, by attack and rule."""
-    found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in rows:
-        if row["recall"]:
-            found[row["attack"], row["rule"]].append(float(row["recall"]))
-    return {key: mean(values) for key, values in found.items()}
-
-
-def overall(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
-    """Average the recall over the attacks that do not hide, by rule."""
-    by_rule: defaultdict[str, list[float]] = defaultdict(list)
-    for (attack, rule), recall in recalls(rows).items():
-        if attack not in HIDDEN:
-            by_rule[rule].append(recall)
-    return {rule: mean(values) for rule, values in by_rule.items()}
-
-
-def false_drops(rows: Iterable[Mapping[str, str]], rule: str) -> float:
-    """Give the share of honest clients that a rule drops where nobody attacks."""
-    drops = [
-        int(row["num_dropped"])
-        for row in rows
-        if row["attack"] == "none" and row["rule"] == rule
-    ]
-    return mean(drops) / 10 if drops else float("nan")
-
-
-def num_rounds(rows: Iterable[Mapping[str, str]]) -> int:
-    """Count the recorded rounds."""
-    return len({(row["seed"], row["stage"], row["local_epochs"]) for row in rows})
 
 
 def _names(rows: Rows, column: str) -> list[str]:

@@ -74,9 +74,8 @@ class Judge:
         TooFewUpdatesError
             If the rule cannot resist so many malicious clients.
         """
-        told_of = {**SCORINGS, **MISTAKEN}
-        if rule in told_of:
-            scoring, told = told_of[rule]
+        if rule in SCORINGS or rule in MISTAKEN:
+            scoring, told = SCORINGS.get(rule) or MISTAKEN[rule]
             assumed = told(attacked.num_malicious)
             return self._score(scoring, assumed, attacked, updates)
         start = perf_counter()

@@ -1,0 +1,51 @@
+"""Rows to averages: how well a rule does over all rounds, by attack and altogether."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from statistics import mean
+
+from bloodmnist.bench.judging import NO_ATTACK
+from bloodmnist.bench.recording import NUM_CLIENTS
+
+Rows = Sequence[Mapping[str, str]]
+
+HIDDEN = {"alie", "min-max", "min-sum", "mimic", "slow-drift"}
+HIDDEN |= {"tolerated noise", "jittered alie", "leaked seed"}
+"""Attacks that are made to stay within the spread of honest clients."""
+
+
+def means(rows: Rows, column: str) -> dict[tuple[str, str], float]:
+    """Average a column over rounds and numbers of attackers, by attack and rule."""
+    found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        if row[column]:
+            found[row["attack"], row["rule"]].append(float(row[column]))
+    return {key: mean(values) for key, values in found.items()}
+
+
+def open_attacks(rows: Rows) -> list[str]:
+    """List the attacks that do not hide."""
+    names = dict.fromkeys(row["attack"] for row in rows)
+    return [name for name in names if name not in HIDDEN | {NO_ATTACK}]
+
+
+def overall(rows: Rows, column: str, attacks: Collection[str]) -> dict[str, float]:
+    """Average a column over some attacks, each of which counts the same, by rule."""
+    by_rule: defaultdict[str, list[float]] = defaultdict(list)
+    for (attack, rule), value in means(rows, column).items():
+        if attack in attacks:
+            by_rule[rule].append(value)
+    return {rule: mean(values) for rule, values in by_rule.items()}
+
+
+def false_drops(rows: Rows, rule: str) -> float:
+    """Give the share of honest clients that a rule drops where nobody attacks."""
+    drops = means(rows, "num_dropped").get((NO_ATTACK, rule), float("nan"))
+    return drops / NUM_CLIENTS
+
+
+def num_rounds(rows: Rows) -> int:
+    """Count the recorded rounds."""
+    return len({(row["seed"], row["stage"], row["local_epochs"]) for row in rows})
