@@ -42,8 +42,10 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     dict of str to Tensor
         ``sizes``, float64, the natural logarithms of `SIZES`; ``direction``, one row
         of unit length per layer, laid end to end and scaled so that the inner product
-        of two clients' is the mean cosine over the layers; ``agreement``, the cosine of
+        of two clients' is the mean cosine over the layers; ``with_head``, the cosine of
         the head's delta with the head, zero where there is no single head matrix;
+        ``with_momentum``, the cosine with the global model's momentum, half that of the
+        whole update and half the mean over the layers, zero in the first round;
         ``sensitivity``, how much the change in the answers varies with the samples.
     """
     deltas = {n: _delta(update[n], global_state[n]) for n in _floating(global_state)}
@@ -62,7 +64,8 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
         "direction": _direction(
             [deltas[n] for part in parts for n in part], probe.seed
         ),
-        "agreement": _agreement(probe, deltas, global_state),
+        "with_head": _with_head(probe, deltas, global_state),
+        "with_momentum": _with_momentum(deltas, probe.momentum),
         "sensitivity": variation(change),
     }
 
@@ -133,7 +136,7 @@ def _unit(values: Tensor) -> Tensor:
     return unit.float()
 
 
-def _agreement(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
+def _with_head(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
     r"""Tell whether the update confirms what the head has learned, or undoes it.
 
     The rows of the head are virtual features that it takes for each of the classes.
@@ -149,6 +152,23 @@ def _agreement(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
     lengths = _length([change]) * _length([head])
     inner: Tensor = torch.sum(change * head)
     return inner / lengths.clamp_min(TINY)
+
+
+def _with_momentum(deltas: State, momentum: State) -> Float[Tensor, ""]:
+    """Tell whether the update goes on the way that the global model has come.
+
+    Early in training small layers tell more, later the large ones.
+    """
+    if not momentum:
+        return torch.zeros((), dtype=torch.float64)
+    products = [torch.sum(deltas[n].double() * m) for n, m in momentum.items()]
+    lengths = [_length([deltas[name]]) for name in momentum]
+    ways = [_length([tensor]) for tensor in momentum.values()]
+    inner, own, way = (torch.stack(each) for each in (products, lengths, ways))
+    by_layer = inner / (own * way).clamp_min(TINY)
+    whole = inner.sum() / (_joint(lengths) * _joint(ways)).clamp_min(TINY)
+    cosine: Tensor = (by_layer.mean() + whole) / 2
+    return cosine.nan_to_num()
 
 
 def _centred(rows: Float[Tensor, "classes inputs"]) -> Tensor:

@@ -48,6 +48,19 @@ class Probe:
     device
         Where the copy lives and runs.
 
+    Attributes
+    ----------
+    head
+        Name of the head.
+    parameter_names
+        All names of all parameters.
+    num_features
+        How many features a sample has.
+    seed
+        The round's, from when it starts.
+    momentum
+        The global model's, by the names of parameters; empty in the first round.
+
     Raises
     ------
     InputShapeError
@@ -71,10 +84,17 @@ class Probe:
         self.parameter_names = frozenset(name for names, *_ in known for name in names)
         self.num_features = self._checked_width(samples)
 
-    def start_round(self, samples: Tensor, seed: int, global_state: State) -> None:
+    def start_round(
+        self,
+        samples: Tensor,
+        seed: int,
+        global_state: State,
+        momentum: State | None = None,
+    ) -> None:
         """Take over a round's virtual samples and the global model's buffers."""
         self._samples = self._prepare(samples)
         self.seed = seed
+        self.momentum = momentum or {}
         self._names = global_state.keys()
         self._global_state = global_state
         self._global_answers: Tensor | None = None

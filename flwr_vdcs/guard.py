@@ -12,6 +12,7 @@ from flwr_vdcs.arrays import State
 from flwr_vdcs.bounds import shares_allowed, shortened
 from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
 from flwr_vdcs.features import Probe
+from flwr_vdcs.momentum import Momentum
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
 from flwr_vdcs.replays import Replays
 from flwr_vdcs.report import Decision, RoundReport
@@ -89,6 +90,7 @@ class Guard:
         few = min(num_virtual_samples, NUM_SAMPLES_TO_TRY)
         samples = draw_samples(virtual_samples, 0, few, input_shape)
         self.probe = Probe(model, samples, head, device)
+        self._momentum = Momentum(self.probe.parameter_names)
 
     @property
     def is_protecting(self) -> bool:
@@ -103,6 +105,7 @@ class Guard:
     def start_round(self, arrays: EncodedArrays) -> None:
         """Note the global state that goes out; its arrays are viewed, not copied."""
         self._reference = reference_from(arrays, self._model)
+        self._momentum.follow(self._reference.state)
 
     def withhold(self, client_ids: Iterable[str]) -> Collection[str]:
         """Find those of a round's clients that are not asked, and report them."""
@@ -121,7 +124,8 @@ class Guard:
         seed = round_seed(self.seed, self.ledger.rounds_before + server_round)
         global_state = self._reference.state
         admission = self._admit(server_round, updates, self._reference)
-        self.probe.start_round(self._draw(seed), seed, global_state)
+        samples, momentum = self._draw(seed), self._momentum.state
+        self.probe.start_round(samples, seed, global_state, momentum)
         scored = score(admission.states, global_state, self.scoring, self.probe)
         selection = self._select(updates, admission, scored)
         short = self._shortened(admission.states, selection.decisions, global_state)

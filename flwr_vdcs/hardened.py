@@ -29,12 +29,12 @@ TOLERANCES: Mapping[str, float] = {
 }
 """By what factor an honest client's sizes may be away from the median's."""
 
-WEIGHT_OF_HEAD = 16.0
-"""How much agreement with the head counts beside similarity to peers.
+WEIGHTS: Mapping[str, float] = {"peers": 1.0, "head": 16.0, "momentum": 32.0}
+"""How much each kind of agreement counts.
 
-In a linear discriminant it is the ratio of their variances. Honest clients who hold
+In a linear discriminant it is the reciprocal of the variance. Honest clients who hold
 other classes than most are unlike their peers, but all of them make the head surer of
-what it knows. Chosen on recorded rounds.
+what it knows and go on the way that the federation has come. Chosen on recorded rounds.
 """
 
 LEAST_AGREEMENT = 0.05
@@ -55,13 +55,14 @@ class HardenedScoring:
 
     With :math:`t_p` the tolerance of the size :math:`\sigma_p`, :math:`c_k` the mean
     cosine of the deltas over the layers and the members of the consensus, :math:`h_k`
-    the cosine of the head's delta with the head, and tildes for medians over the
-    clients, in the agreement :math:`a_k` with negative ones put to zero,
+    the cosine of the head's delta with the head, :math:`m_k` that of the delta with
+    the global model's momentum, and tildes for medians over the clients, in the
+    agreement :math:`a_k` with negative ones put to zero,
 
     .. math::
 
-        a_k = \frac{\tilde c\,c_k + 16\,\tilde h\,h_k}
-        {\max(\tilde c^2 + 16\,\tilde h^2,\; 0.05^2)}, \qquad
+        a_k = \frac{\tilde c\,c_k + 16\,\tilde h\,h_k + 32\,\tilde m\,m_k}
+        {\max(\tilde c^2 + 16\,\tilde h^2 + 32\,\tilde m^2,\; 0.05^2)}, \qquad
         s_k = -\max\Bigl(
         \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
         \frac{\tilde a - a_k}{1.25}\Bigr)
@@ -120,8 +121,14 @@ def _suspicions(
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
-    with_peers = agreement_with(members, similarity, copies)
-    agreement = _agreement(with_peers, features["agreement"], is_first)
+    agreement = _agreement(
+        {
+            "peers": agreement_with(members, similarity, copies),
+            "head": features["with_head"],
+            "momentum": features["with_momentum"],
+        },
+        is_first,
+    )
     lost = agreement[is_first].quantile(0.5) - agreement
     return {
         **by_size,
@@ -131,21 +138,20 @@ def _suspicions(
 
 
 def _agreement(
-    with_peers: Float[Tensor, " clients"],
-    with_head: Float[Tensor, " clients"],
-    is_first: Bool[Tensor, " clients"],
+    kinds: Mapping[str, Float[Tensor, " clients"]], is_first: Bool[Tensor, " clients"]
 ) -> Float[Tensor, " clients"]:
     """Tell how far everybody goes with the median client, which is at about 1.
 
     This is the linear discriminant between an update and its reverse. What honest
-    clients do not have in common yet, as before the head has learned, does not count.
+    clients do not have in common, as with a head that has learned nothing, does not
+    count.
     """
-    peers, head = (
-        each[is_first].quantile(0.5).clamp_min(0) for each in (with_peers, with_head)
+    typical = {k: v[is_first].quantile(0.5).clamp_min(0) for k, v in kinds.items()}
+    along = [WEIGHTS[kind] * typical[kind] * kinds[kind] for kind in kinds]
+    whole = [WEIGHTS[kind] * typical[kind] ** 2 for kind in kinds]
+    agreement: Tensor = torch.stack(along).sum(0) / torch.stack(whole).sum().clamp_min(
+        LEAST_AGREEMENT**2
     )
-    along = with_peers * peers + WEIGHT_OF_HEAD * with_head * head
-    whole = (peers**2 + WEIGHT_OF_HEAD * head**2).clamp_min(LEAST_AGREEMENT**2)
-    agreement: Tensor = along / whole
     return agreement
 
 

@@ -21,10 +21,17 @@ seeds = st.integers(0, 2**32 - 1)
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
-def look(model: nn.Module, update: dict, samples: Tensor, seed: int = 3, head=None):
+def look(  # noqa: PLR0917
+    model: nn.Module,
+    update: dict,
+    samples: Tensor,
+    seed: int = 3,
+    head: str | None = None,
+    momentum: dict | None = None,
+):
     """Gather the evidence of one update of the model as it is."""
     probe, state = Probe(model, samples, head, CPU), model.state_dict()
-    probe.start_round(samples, seed, state)
+    probe.start_round(samples, seed, state, momentum)
     return evidence(probe, state, update)
 
 
@@ -108,7 +115,7 @@ def test_hand_worked_example():
     unmoved = 1e-6 * math.sqrt(2)
     assert sizes == pytest.approx([13, 5, 12, unmoved, 1e-30, math.sqrt(962)])
     assert_close(found["direction"], torch.tensor([0.3, 0.4, 0.5, 0, 0, 0, 0]))
-    assert found["agreement"] == 0
+    assert found["with_head"] == 0
     assert found["sensitivity"].item() == pytest.approx(1 / math.sqrt(962))
 
 
@@ -123,7 +130,7 @@ def test_an_update_that_moves_nothing_has_the_least_sizes():
     assert found["sizes"][places].tolist() == pytest.approx(floors)
     assert found["sizes"][SIZES.index("effect")].exp().item() == pytest.approx(1e-30)
     assert not found["direction"].any()
-    assert (found["agreement"], found["sensitivity"]) == (0, 0)
+    assert (found["with_head"], found["sensitivity"]) == (0, 0)
 
 
 @given(seed=seeds, factor=st.floats(0.01, 100))
@@ -135,7 +142,7 @@ def test_a_longer_update_goes_the_same_way(seed, factor):
     short, long = (look(model, each, samples) for each in (update, longer))
     assert_close(long["sizes"][:4], short["sizes"][:4] + math.log(factor))
     assert_close(long["direction"], short["direction"], atol=1e-5, rtol=0)
-    assert_close(long["agreement"], short["agreement"])
+    assert_close(long["with_head"], short["with_head"])
 
 
 @given(seed=seeds)
@@ -181,9 +188,9 @@ def test_agreement_is_a_cosine_with_the_head_and_turns_with_the_update(seed):
 
     head = start["4.weight"].double()
     expected = cosine(centred(update["4.weight"].double() - head), centred(head))
-    agreement = look(model, update, samples)["agreement"].item()
+    agreement = look(model, update, samples)["with_head"].item()
     assert agreement == pytest.approx(expected, abs=1e-9)
-    turned = look(model, reversed_update, samples)["agreement"].item()
+    turned = look(model, reversed_update, samples)["with_head"].item()
     assert turned == pytest.approx(-agreement, abs=1e-5)
 
 
@@ -192,14 +199,52 @@ def test_what_all_classes_share_is_no_agreement():
     model = seeded(mlp)
     update = {**model.state_dict()}
     update["4.weight"] = update["4.weight"] + update["4.weight"][0]
-    agreement = look(model, update, torch.ones(2, 3, 4))["agreement"]
+    agreement = look(model, update, torch.ones(2, 3, 4))["with_head"]
     assert_close(agreement, torch.zeros_like(agreement), atol=1e-6, rtol=0)
     single = nn.Sequential(nn.Linear(3, 2), seeded(lambda: nn.Linear(2, 1)))
     update = {**single.state_dict()}
     update["1.weight"] = 1.5 * update["1.weight"]
-    assert look(single, update, torch.ones(2, 3))["agreement"].item() == pytest.approx(
+    assert look(single, update, torch.ones(2, 3))["with_head"].item() == pytest.approx(
         1
     )
+
+
+@given(seed=seeds)
+def test_agreement_with_momentum_equals_the_definition(seed):
+    """Half the cosine of all parameters, half the mean of the layers'."""
+    model, samples = seeded(mlp), torch.ones(2, 3, 4)
+    start, update = model.state_dict(), moved(model, seed)
+    way = {n: v - start[n] for n, v in moved(model, seed + 1).items()}
+    deltas = {n: update[n].double() - start[n].double() for n in start}
+    by_layer = [cosine(numbers(deltas[n]), numbers(way[n])) for n in start]
+    whole = cosine(numbers(*deltas.values()), numbers(*(way[n] for n in start)))
+    expected = (math.fsum(by_layer) / len(by_layer) + whole) / 2
+    found = look(model, update, samples, momentum=way)["with_momentum"].item()
+    assert found == pytest.approx(expected, abs=1e-6)
+    turned = {name: 2 * start[name] - update[name] for name in start}
+    found = look(model, turned, samples, momentum=way)["with_momentum"].item()
+    assert found == pytest.approx(-expected, abs=1e-5)
+
+
+def test_hand_worked_agreement_with_momentum():
+    """One layer goes on, one back: 0 of the layers, (9 - 16) / 25 of the whole."""
+    model = two_layers()
+    start = model.state_dict()
+    update = {**start, "0.weight": torch.tensor([[3.0, 0.0]])}
+    update["0.bias"] = torch.tensor([-4.0])
+    way = {"0.weight": torch.tensor([[3.0, 0.0]]), "0.bias": torch.tensor([4.0])}
+    found = look(model, update, torch.eye(2), momentum=way)["with_momentum"]
+    assert found.item() == pytest.approx((0 - 7 / 25) / 2)
+
+
+@pytest.mark.parametrize("length", [0.0, math.inf, math.nan])
+def test_a_momentum_without_direction_tells_nothing(length):
+    """As in the first round, or when the model has been lost."""
+    model = seeded(mlp)
+    way = {name: torch.full_like(v, length) for name, v in model.named_parameters()}
+    samples, update = torch.ones(2, 3, 4), moved(model, 1)
+    assert look(model, update, samples, momentum=way)["with_momentum"] == 0
+    assert look(model, update, samples)["with_momentum"] == 0
 
 
 @pytest.mark.parametrize(
@@ -216,7 +261,7 @@ def test_a_head_without_a_matrix_agrees_with_nothing(last, head):
     """Blocks, parametrised layers and vectors have agreement 0, and all the rest."""
     model = nn.Sequential(nn.Linear(12, 12), last)
     found = look(model, moved(model, 1), torch.ones(2, 12), head=head)
-    assert found["agreement"] == 0
+    assert found["with_head"] == 0
     assert found["sizes"][SIZES.index("head")] > -5
 
 

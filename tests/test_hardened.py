@@ -30,13 +30,19 @@ def sharing(signs: list[float]) -> Tensor:
     return torch.cat([shared, own], dim=1) / math.sqrt(2)
 
 
-def evidence_of(direction: Tensor, agreement: list[float] | None = None) -> dict:
+def evidence_of(
+    direction: Tensor,
+    with_head: list[float] | None = None,
+    with_momentum: list[float] | None = None,
+) -> dict:
     """Put evidence together, with sizes of 1."""
     clients = len(direction)
+    nothing = [0.0] * clients
     return {
         "sizes": torch.zeros(clients, len(SIZES), dtype=torch.float64),
         "direction": direction,
-        "agreement": torch.tensor(agreement or [0.0] * clients, dtype=torch.float64),
+        "with_head": torch.tensor(with_head or nothing, dtype=torch.float64),
+        "with_momentum": torch.tensor(with_momentum or nothing, dtype=torch.float64),
         "sensitivity": torch.ones(clients, dtype=torch.float64),
     }
 
@@ -52,13 +58,15 @@ def random_evidence(seed: int) -> dict:
     return {
         "sizes": draw(7, len(SIZES)),
         "direction": (rows / rows.norm(dim=1, keepdim=True))[order],
-        "agreement": 0.3 * draw(7),
+        "with_head": 0.3 * draw(7),
+        "with_momentum": 0.2 * draw(7),
     }
 
 
 def literal_scores(evidence: dict) -> list[float]:
     """Follow the formula one client at a time, trying all majorities."""
-    sizes, heads = evidence["sizes"].tolist(), evidence["agreement"].tolist()
+    sizes = evidence["sizes"].tolist()
+    heads, ways = evidence["with_head"].tolist(), evidence["with_momentum"].tolist()
     rows = evidence["direction"].tolist()
     cosines = [[sum(map(mul, a, b)) for b in rows] for a in rows]
     clients = range(len(rows))
@@ -70,9 +78,12 @@ def literal_scores(evidence: dict) -> list[float]:
     for i in clients:
         peers = [cosines[i][m] for m in members if m != i]
         with_peers.append(sum(peers) / len(peers))
-    c, h = max(median(with_peers), 0.0), max(median(heads), 0.0)
-    whole = max(c * c + 16 * h * h, 0.05**2)
-    agreement = [(c * with_peers[i] + 16 * h * heads[i]) / whole for i in clients]
+    c, h, m = (max(median(each), 0.0) for each in (with_peers, heads, ways))
+    whole = max(c * c + 16 * h * h + 32 * m * m, 0.05**2)
+    agreement = [
+        (c * with_peers[i] + 16 * h * heads[i] + 32 * m * ways[i]) / whole
+        for i in clients
+    ]
     typical = median(agreement)
     scores = []
     for i in clients:
@@ -127,11 +138,21 @@ def test_hand_worked_undoing_of_the_head():
     assert_close(SCORING.scores(evidence), expected)
 
 
+def test_hand_worked_agreement_with_momentum():
+    """Whoever goes the others' way, but 0.5 less than they go the federation's."""
+    evidence = evidence_of(sharing([1, 1, 1, 1]), None, [0.25, 0.25, 0.25, -0.25])
+    lost = 2 * 32 * 0.25**2 / (0.25 + 32 * 0.25**2)
+    expected = torch.tensor([0.0, 0.0, 0.0, -lost / 1.25], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+
+
 @given(seed=seeds)
 def test_the_reverse_of_the_median_client_is_suspicious(seed):
-    """Where all agree and the head is confirmed, reversal is at 1.6 exactly."""
-    scale = 0.1 + torch.rand((), generator=torch.Generator().manual_seed(seed)).item()
-    evidence = evidence_of(sharing([1, 1, 1, 1, -1]), [scale] * 4 + [-scale])
+    """Where all go the same way in every respect, reversal is at 1.6 exactly."""
+    generator = torch.Generator().manual_seed(seed)
+    head, way = (0.1 + torch.rand(2, generator=generator)).tolist()
+    turned = ([head] * 4 + [-head], [way] * 4 + [-way])
+    evidence = evidence_of(sharing([1, 1, 1, 1, -1]), *turned)
     assert SCORING.scores(evidence)[4].item() == pytest.approx(-1.6)
 
 

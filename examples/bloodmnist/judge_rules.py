@@ -51,8 +51,7 @@ def main(
         bar = progress.add_task("", total=len(places) * len(numbers))
         for place in places:
             recording = read(recordings, *place)
-            num_classes = recording.num_classes
-            referee = Judge(place[0].model, num_classes, recording.received)
+            referee = Judge(recording)
             for number in numbers:
                 described = f"{place[0].name}, {place[1]}, {place[2]} epochs"
                 progress.update(bar, advance=1, description=described)

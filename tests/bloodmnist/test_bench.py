@@ -55,13 +55,14 @@ def recorded():
     honest = [moved(received, generator) for _ in range(NUM_CLIENTS)]
     flipped = [{n: 2 * received[n] - state[n] for n in state} for state in honest[:4]]
     poisoned = dict.fromkeys(POISONINGS, flipped)
-    return Recording(TRAJECTORY, "late", 1, received, honest, poisoned, 0.5)
+    momentum = {n: moved(received, generator)[n] - received[n] for n in received}
+    return Recording(TRAJECTORY, "late", 1, received, momentum, honest, poisoned, 0.5)
 
 
 @pytest.fixture
 def referee(recorded):
     """Make the judge of that round."""
-    return Judge("groupnorm-cnn", recorded.num_classes, recorded.received)
+    return Judge(recorded)
 
 
 def test_a_trajectory_is_recorded_once_and_read_back(tmp_path, monkeypatch):

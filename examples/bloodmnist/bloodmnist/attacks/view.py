@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -39,6 +39,9 @@ class AttackerView:
         Gives the trained states of the honest clients. Colluders have them because
         they know the others' data and repeat their training, which is
         deterministic; a call costs that training unless it was done before.
+    momentum : State
+        The way that the global model has come, which those know who have received
+        all global models; empty for others.
     """
 
     trained: State
@@ -49,6 +52,7 @@ class AttackerView:
     generator: torch.Generator
     shared_generator: torch.Generator
     honest: Callable[[], list[State]]
+    momentum: State = field(default_factory=dict)
 
     def update(self, name: str) -> Tensor:
         """Subtract the received values from this client's own trained ones."""

@@ -1,7 +1,7 @@
 r"""Attackers who know the hardened scoring, its tolerances and the honest updates.
 
-They know everything but the seed that the server draws when the updates are in; the
-last one knows that as well. Buffers are sent as trained.
+They know everything but the seed that the server draws when the updates are in;
+`leaked_seed` knows that as well. Buffers are sent as trained.
 """
 
 from __future__ import annotations
@@ -83,6 +83,31 @@ def leaked_seed(view: AttackerView) -> State:
         moved = (seen * update).view(view.received[name].shape)
         attacked[name] = view.received[name] + moved
     return view.send(attacked)
+
+
+def with_the_current(view: AttackerView) -> State:
+    """Reverse the update across the momentum and the head, but not along them.
+
+    Every layer is as long as it was and confirms both as much.
+    """
+    head = _head(list(view.parameter_names)) + "weight"
+    attacked = {}
+    for name in view.parameter_names:
+        kept = [view.momentum[name].double()] if name in view.momentum else []
+        if name == head:
+            matrix = view.received[name].double()
+            kept.append(matrix - matrix.mean(0))
+        attacked[name] = view.received[name] + _mirrored(view.update(name), kept)
+    return view.send(attacked)
+
+
+def _mirrored(update: Tensor, kept: list[Tensor]) -> Tensor:
+    """Reverse what is orthogonal to some directions."""
+    if not kept:
+        return -update
+    basis = torch.linalg.qr(torch.stack([k.flatten() for k in kept], dim=1)).Q
+    along = basis @ (basis.T @ update.flatten())
+    return 2 * along.view_as(update) - update
 
 
 def _head(names: list[str]) -> str:

@@ -66,8 +66,9 @@ ATTACKS: dict[str, Poison] = {
     "tolerated noise": Poison(adaptive.tolerated_noise),
     "jittered alie": Poison(adaptive.jittered_alie),
     "leaked seed": Poison(adaptive.leaked_seed),
+    "with the current": Poison(adaptive.with_the_current),
 }
-"""Every attack by its name; the last three know the hardened scoring."""
+"""Every attack by its name; the last four know the hardened scoring."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def look(
         generator=generators.for_client(seed, server_round, client),
         shared_generator=generators.for_colluders(seed, server_round),
         honest=lambda: recording.honest[num_malicious:],
+        momentum=recording.momentum,
     )
 
 

@@ -12,7 +12,7 @@ from bloodmnist.bench.recording import NUM_CLIENTS
 Rows = Sequence[Mapping[str, str]]
 
 HIDDEN = {"alie", "min-max", "min-sum", "mimic", "slow-drift"}
-HIDDEN |= {"tolerated noise", "jittered alie", "leaked seed"}
+HIDDEN |= {"tolerated noise", "jittered alie", "leaked seed", "with the current"}
 """Attacks that are made to stay within the spread of honest clients."""
 
 

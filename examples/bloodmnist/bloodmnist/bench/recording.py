@@ -18,6 +18,7 @@ from bloodmnist.data import load_dataset
 from bloodmnist.model import State, build_model, model_with
 from bloodmnist.run_config import RunConfig, with_defaults
 from bloodmnist.training import test, train_partition
+from flwr_vdcs.momentum import Momentum
 
 NUM_CLIENTS = 10
 NUM_POISONED = 4
@@ -95,6 +96,8 @@ class Recording:
         How often each client goes through its images.
     received : State
         The global model.
+    momentum : State
+        The way that it has come, by the names of its parameters.
     honest : list of State
         What every client trains.
     poisoned : dict of str to list of State
@@ -107,6 +110,7 @@ class Recording:
     stage: str
     local_epochs: int
     received: State
+    momentum: State
     honest: list[State]
     poisoned: dict[str, list[State]]
     accuracy: float
@@ -146,12 +150,15 @@ def record(trajectory: Trajectory, data_path: str, folder: Path) -> Iterator[str
     """
     config = trajectory.run_config(data_path)
     classes = load_dataset(str(config["data-path"])).num_classes
-    state = build_model(trajectory.seed, classes, trajectory.model).state_dict()
+    model = build_model(trajectory.seed, classes, trajectory.model)
+    state, momentum = model.state_dict(), Momentum(dict(model.named_parameters()))
     for server_round in range(1, trajectory.num_rounds + 1):
+        momentum.follow(state)
         trained = _train(config, state, server_round, NUM_CLIENTS)
         stage = trajectory.stages.get(server_round)
         if stage is not None:
-            _record(trajectory, stage, config, state, trained, folder)
+            start = {"received": state, "momentum": momentum.state}
+            _record(trajectory, stage, config, start, trained, folder)
         state = _average(trained)
         yield f"{trajectory.name}, round {server_round}"
 
@@ -183,11 +190,11 @@ def _record(  # noqa: PLR0917 - all of it decides what is recorded
     trajectory: Trajectory,
     stage: str,
     config: RunConfig,
-    received: State,
+    start: dict[str, State],
     trained: Trained,
     folder: Path,
 ) -> None:
-    server_round = ROUNDS[stage]
+    server_round, received = ROUNDS[stage], start["received"]
     accuracy = _accuracy(config, received)
     for epochs in LOCAL_EPOCHS:
         path = path_of(folder, trajectory, stage, epochs)
@@ -208,7 +215,7 @@ def _record(  # noqa: PLR0917 - all of it decides what is recorded
             for name, how in POISONINGS.items()
         }
         content = {
-            "received": received,
+            **start,
             "honest": [state for state, _ in honest],
             "poisoned": {name: [s for s, _ in some] for name, some in poisoned.items()},
             "accuracy": accuracy,

@@ -18,6 +18,7 @@ from bloodmnist.baselines.krum import krum_scores
 from bloodmnist.baselines.median import median
 from bloodmnist.baselines.nnm import nnm
 from bloodmnist.bench.attacked import AttackedRound
+from bloodmnist.bench.recording import Recording
 from bloodmnist.data import INPUT_SHAPE
 from bloodmnist.model import State, build_model
 from flwr_vdcs.features import Probe
@@ -58,12 +59,12 @@ class Judge:
     Features of honest updates are the same under every attack, and computed once.
     """
 
-    def __init__(self, model_name: str, num_classes: int, received: State) -> None:
+    def __init__(self, recording: Recording) -> None:
         draw = gaussian(INPUT_SHAPE)
         samples = draw_samples(draw, SEED, NUM_VIRTUAL_SAMPLES, INPUT_SHAPE)
-        model = build_model(0, num_classes, model_name)
+        model = build_model(0, recording.num_classes, recording.trajectory.model)
         self.probe = Probe(model, samples[:2], None, torch.device("cpu"))
-        self.probe.start_round(samples, SEED, received)
+        self.probe.start_round(samples, SEED, recording.received, recording.momentum)
         self._seen: dict[tuple[str, int], tuple[State, object, float]] = {}
 
     def apply(self, rule: str, attacked: AttackedRound, updates: Updates) -> Verdict:

@@ -1,0 +1,123 @@
+"""Global states to momentum: against the definition, by hand, and its edges."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from flwr.serverapp.strategy import FedAvg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flwr_vdcs import VirtualConsistencyStrategy
+from flwr_vdcs.hardened import HardenedScoring
+from flwr_vdcs.momentum import DECAY, Momentum
+from tests.federation import (
+    InProcessGrid,
+    arrays_of,
+    honest_client,
+    record_of,
+    seeded,
+)
+from tests.models import batch_norm_cnn
+
+NAMES = ("weight", "bias")
+
+steps = st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=8)
+
+
+def states(*values: float) -> list[dict]:
+    """Make a state of each number."""
+    return [{"weight": torch.tensor([float(value), -value])} for value in values]
+
+
+def follow(some_states) -> dict:
+    """Follow some states and give the momentum at the last."""
+    momentum = Momentum(NAMES)
+    for state in some_states:
+        momentum.follow(state)
+    return momentum.state
+
+
+def test_hand_worked_example():
+    """Steps of 2 and 1: the first counts 0.95 times in the second round after it."""
+    assert follow(states(1.0)) == {}
+    torch.testing.assert_close(follow(states(1, 3))["weight"], torch.tensor([2.0, -2]))
+    expected = torch.tensor([2.9, -2.9])
+    torch.testing.assert_close(follow(states(1, 3, 4))["weight"], expected)
+
+
+@given(walked=steps)
+def test_is_the_discounted_sum_of_steps_and_the_distance_from_a_moving_average(walked):
+    """Both are written out one number at a time."""
+    found = follow(states(*walked))["weight"][0].item()
+    moves = [b - a for a, b in pairwise(walked)]
+    discounted = sum(m * DECAY**age for age, m in enumerate(reversed(moves)))
+    assert found == pytest.approx(discounted, abs=1e-5)
+    average = walked[0]
+    for value in walked[:-1]:
+        average = DECAY * average + (1 - DECAY) * value
+    assert found == pytest.approx(walked[-1] - average, abs=1e-5)
+
+
+def test_a_round_that_changes_nothing_does_not_turn_it():
+    """The momentum only gets shorter."""
+    before, after = follow(states(1, 3)), follow(states(1, 3, 3))
+    torch.testing.assert_close(after["weight"], DECAY * before["weight"])
+
+
+def test_follows_floating_parameters_and_leaves_the_states_alone():
+    """Not counters and running statistics; half precision is widened."""
+    first = {
+        "weight": torch.zeros(2, dtype=torch.float16),
+        "bias": torch.zeros(2, dtype=torch.int64),
+        "running_mean": torch.zeros(2),
+    }
+    second = {name: value + 1 for name, value in first.items()}
+    found = follow([first, second, second])
+    assert found.keys() == {"weight"}
+    assert found["weight"].dtype == torch.float32
+    assert not first["weight"].any()
+    assert second["weight"].eq(1).all()
+
+
+def test_a_parameter_that_was_not_sent_starts_anew():
+    """Its momentum is that of the steps seen since."""
+    both = [{**s, "bias": s["weight"].clone()} for s in states(1, 3, 7, 8)]
+    only = [{"weight": s["weight"]} for s in both]
+    found = follow([both[0], both[1], only[2], both[3]])
+    assert found.keys() == {"weight"}
+    assert follow([only[0], only[1], both[2], both[3]])["bias"].tolist() == [1, -1]
+
+
+class Watching(HardenedScoring):
+    """Note what the probe knows of the way."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict] = []
+
+    def features(self, probe, global_state, update):
+        """Keep a copy of the momentum, once a client."""
+        self.seen.append({n: v.clone() for n, v in probe.momentum.items()})
+        return super().features(probe, global_state, update)
+
+
+def test_a_scoring_sees_the_way_of_the_global_model():
+    """Nothing in the first round, then the step of the round before."""
+    net, watching = seeded(batch_norm_cnn), Watching()
+    strategy = VirtualConsistencyStrategy(
+        FedAvg(),
+        model=net,
+        input_shape=(1, 6, 6),
+        num_malicious=0,
+        num_virtual_samples=4,
+        scoring=watching,
+    )
+
+    start = arrays_of(net)
+    grid = InProcessGrid({node: honest_client(node) for node in range(3)})
+    result = strategy.start(grid, record_of(start), num_rounds=2)
+    assert not any(watching.seen[:3])
+    second = watching.seen[3]
+    assert second.keys() == dict(net.named_parameters()).keys()
+    assert all(value.any() for value in second.values())
+    assert result.arrays
