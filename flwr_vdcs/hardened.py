@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from math import log
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from flwr_vdcs.arrays import State
@@ -43,6 +43,9 @@ LEAST_AGREEMENT = 0.05
 LOST_AGREEMENT = 1.25
 """What an honest client may lack: all of the median's agreement, and a quarter more."""
 
+LOST_CONFIRMATION = 0.25
+"""By how much less than the median's an honest update may confirm the head."""
+
 COPY = 10.0
 """How suspicious a copy of an earlier update is."""
 
@@ -65,7 +68,7 @@ class HardenedScoring:
         {\max(\tilde c^2 + 16\,\tilde h^2 + 32\,\tilde m^2,\; 0.05^2)}, \qquad
         s_k = -\max\Bigl(
         \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
-        \frac{\tilde a - a_k}{1.25}\Bigr)
+        \frac{\tilde a - a_k}{1.25},\; \frac{\tilde h - h_k}{0.25}\Bigr)
 
     and -10 for all copies of an update but the first. The median client's agreement is
     about 1, that of its reversed update -1. A score below -1 is beyond what honest
@@ -121,24 +124,28 @@ def _suspicions(
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
-    agreement = _agreement(
-        {
-            "peers": agreement_with(members, similarity, copies),
-            "head": features["with_head"],
-            "momentum": features["with_momentum"],
-        },
-        is_first,
-    )
+    kinds = {
+        "peers": agreement_with(members, similarity, copies),
+        "head": features["with_head"],
+        "momentum": features["with_momentum"],
+    }
+    typical = {k: v[is_first].quantile(0.5).clamp_min(0) for k, v in kinds.items()}
+    agreement = _agreement(kinds, typical)
     lost = agreement[is_first].quantile(0.5) - agreement
+    undone = typical["head"] - kinds["head"]
     return {
         **by_size,
         "direction": lost.clamp_min(0) / LOST_AGREEMENT,
+        "unlearning": torch.where(
+            typical["head"] > 0, undone.clamp_min(0) / LOST_CONFIRMATION, 0.0
+        ),
         "copy": torch.where(is_first, 0.0, COPY),
     }
 
 
 def _agreement(
-    kinds: Mapping[str, Float[Tensor, " clients"]], is_first: Bool[Tensor, " clients"]
+    kinds: Mapping[str, Float[Tensor, " clients"]],
+    typical: Mapping[str, Float[Tensor, ""]],
 ) -> Float[Tensor, " clients"]:
     """Tell how far everybody goes with the median client, which is at about 1.
 
@@ -146,12 +153,10 @@ def _agreement(
     clients do not have in common, as with a head that has learned nothing, does not
     count.
     """
-    typical = {k: v[is_first].quantile(0.5).clamp_min(0) for k, v in kinds.items()}
     along = [WEIGHTS[kind] * typical[kind] * kinds[kind] for kind in kinds]
-    whole = [WEIGHTS[kind] * typical[kind] ** 2 for kind in kinds]
-    agreement: Tensor = torch.stack(along).sum(0) / torch.stack(whole).sum().clamp_min(
-        LEAST_AGREEMENT**2
-    )
+    squares = [WEIGHTS[kind] * typical[kind] ** 2 for kind in kinds]
+    whole = torch.stack(squares).sum().clamp_min(LEAST_AGREEMENT**2)
+    agreement: Tensor = torch.stack(along).sum(0) / whole
     return agreement
 
 
@@ -165,5 +170,7 @@ def _reason(place: str, factors: Float[Tensor, " places"]) -> str:
         return "a copy of another update"
     if place == "direction":
         return "it goes another way than the others"
+    if place == "unlearning":
+        return "it undoes what the head has learned"
     factor = factors[SIZES.index(place)].item()
     return f"its {place} has {factor:.3g} times the median size"

@@ -92,7 +92,8 @@ def literal_scores(evidence: dict) -> list[float]:
             for p, tolerance in enumerate(TOLERANCES)
         ]
         lost = (typical - agreement[i]) / 1.25
-        scores.append(-max(*suspicions, lost, 0.0))
+        undone = (h - heads[i]) / 0.25 if h else 0.0
+        scores.append(-max(*suspicions, lost, undone, 0.0))
     return scores
 
 
@@ -131,11 +132,11 @@ def test_a_head_that_has_learned_nothing_gives_no_agreement():
 
 
 def test_hand_worked_undoing_of_the_head():
-    """Whoever goes the others' way with 0.4 less than nothing from the head."""
-    evidence = evidence_of(sharing([1, 1, 1, 1]), [0.4, 0.4, 0.4, -0.4])
-    lost = 2 * 16 * 0.16 / (0.25 + 16 * 0.16)
-    expected = torch.tensor([0.0, 0.0, 0.0, -lost / 1.25], dtype=torch.float64)
+    """0.1 and 0.6 less than the median's 0.4 are 0.4 and 2.4 of what is tolerated."""
+    evidence = evidence_of(sharing([1] * 5), [0.4, 0.4, 0.4, 0.3, -0.2])
+    expected = torch.tensor([0.0, 0.0, 0.0, -0.4, -2.4], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
+    assert "undoes" in SCORING.reasons(evidence)[4]
 
 
 def test_hand_worked_agreement_with_momentum():
@@ -150,7 +151,7 @@ def test_hand_worked_agreement_with_momentum():
 def test_the_reverse_of_the_median_client_is_suspicious(seed):
     """Where all go the same way in every respect, reversal is at 1.6 exactly."""
     generator = torch.Generator().manual_seed(seed)
-    head, way = (0.1 + torch.rand(2, generator=generator)).tolist()
+    head, way = (0.1 * torch.rand(2, generator=generator)).tolist()
     turned = ([head] * 4 + [-head], [way] * 4 + [-way])
     evidence = evidence_of(sharing([1, 1, 1, 1, -1]), *turned)
     assert SCORING.scores(evidence)[4].item() == pytest.approx(-1.6)
@@ -161,8 +162,8 @@ def test_copies_have_no_say_in_what_is_typical():
     direction = sharing([1, 1, 1, 1, 1, 1])
     direction[4] = direction[5] = direction[3]
     evidence = evidence_of(direction, [0.4, 0.4, 0.4, 0.1, 0.1, 0.1])
-    lost = 16 * 0.4 * 0.3 / (0.25 + 16 * 0.16) / 1.25
-    expected = torch.tensor([0, 0, 0, -lost, -COPY, -COPY], dtype=torch.float64)
+    undone = 0.3 / 0.25
+    expected = torch.tensor([0, 0, 0, -undone, -COPY, -COPY], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
 
