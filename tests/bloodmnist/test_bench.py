@@ -95,6 +95,24 @@ def test_only_the_first_clients_attack(recorded, name):
     assert all(torch.isfinite(v).all() for s in attacked.states for v in s.values())
 
 
+def test_an_attacker_with_the_current_only_turns_what_is_across_it(recorded):
+    """Every layer is as long, and goes the momentum's way as far; the rest turns."""
+    attacked = attack(recorded, "with the current", 3)
+    for name, start in recorded.received.items():
+        honest, sent = (
+            (states[0][name] - start).double().flatten()
+            for states in (recorded.honest, attacked.states)
+        )
+        way = recorded.momentum[name].double().flatten()
+        close = {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(sent.norm(), honest.norm(), **close)
+        torch.testing.assert_close(sent @ way, honest @ way, **close)
+        if name == "0.weight":
+            along = ((honest @ way) / way.norm() / honest.norm()).item() ** 2
+            cosine = (sent @ honest / sent.norm() / honest.norm()).item()
+            assert cosine == pytest.approx(2 * along - 1, abs=1e-3)
+
+
 def test_a_boost_of_a_hundred_is_found_by_sizes_and_not_by_cosine(recorded, referee):
     """Hardened scoring and the norm drop all three; a cosine does not see length."""
     rows = {r.rule: r for r in judge(referee, recorded, 3, "boost-100", RULES)}
