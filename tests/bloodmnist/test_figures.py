@@ -76,6 +76,11 @@ def test_one_seed_has_no_spread():
     assert summary.Spread((0.5,)).deviation == 0
 
 
+def test_a_mean_is_never_outside_of_its_range():
+    """0.1 + 0.1 + 0.1 is 0.30000000000000004, a third of which is more than 0.1."""
+    assert summary.Spread((0.1, 0.1, 0.1)).mean == 0.1
+
+
 def test_untrained_model_and_row_order_do_not_count():
     """Round 0 is never the maximum, and the last round is last in any order."""
     rows = make_rows(ATTACKED, [0.9, 0.1, 0.3, 0.2])

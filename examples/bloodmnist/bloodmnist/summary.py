@@ -25,8 +25,8 @@ class Spread:
 
     @property
     def mean(self) -> float:
-        """The mean over seeds."""
-        return fmean(self.values)
+        """The mean over seeds; rounding does not take it out of their range."""
+        return min(max(fmean(self.values), min(self.values)), max(self.values))
 
     @property
     def deviation(self) -> float:
