@@ -12,6 +12,7 @@ ORDER = [
     "device",
     "arrays",
     "reference",
+    "momentum",
     "updates",
     "admission",
     "virtual",
