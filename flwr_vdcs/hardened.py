@@ -70,7 +70,8 @@ class HardenedScoring:
         \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
         \frac{\tilde a - a_k}{1.25},\; \frac{\tilde h - h_k}{0.25}\Bigr)
 
-    and -10 for all copies of an update but the first. The median client's agreement is
+    the last only where :math:`\tilde h > 0`, and -10 for all copies of an update but
+    the first. The median client's agreement is
     about 1, that of its reversed update -1. A score below -1 is beyond what honest
     clients differ by.
 

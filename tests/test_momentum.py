@@ -8,17 +8,10 @@ from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs import VirtualConsistencyStrategy
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.momentum import DECAY, Momentum
-from tests.federation import (
-    InProcessGrid,
-    arrays_of,
-    honest_client,
-    record_of,
-    seeded,
-)
-from tests.models import batch_norm_cnn
+from tests.faults.plugin import NET, START, protected
+from tests.federation import InProcessGrid, honest_client, record_of
 
 NAMES = ("weight", "bias")
 
@@ -103,21 +96,12 @@ class Watching(HardenedScoring):
 
 def test_a_scoring_sees_the_way_of_the_global_model():
     """Nothing in the first round, then the step of the round before."""
-    net, watching = seeded(batch_norm_cnn), Watching()
-    strategy = VirtualConsistencyStrategy(
-        FedAvg(),
-        model=net,
-        input_shape=(1, 6, 6),
-        num_malicious=0,
-        num_virtual_samples=4,
-        scoring=watching,
-    )
-
-    start = arrays_of(net)
+    watching = Watching()
+    strategy = protected(FedAvg(), num_malicious=0, scoring=watching)
     grid = InProcessGrid({node: honest_client(node) for node in range(3)})
-    result = strategy.start(grid, record_of(start), num_rounds=2)
+    result = strategy.start(grid, record_of(START), num_rounds=2)
     assert not any(watching.seen[:3])
     second = watching.seen[3]
-    assert second.keys() == dict(net.named_parameters()).keys()
+    assert second.keys() == dict(NET.named_parameters()).keys()
     assert all(value.any() for value in second.values())
     assert result.arrays

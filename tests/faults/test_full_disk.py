@@ -19,19 +19,14 @@ RUN = dedent(
 
     from flwr.serverapp.strategy import FedAvg
 
-    from flwr_vdcs import Reputation, VirtualConsistencyStrategy
-    from tests.federation import InProcessGrid, arrays_of, honest_client
-    from tests.federation import record_of, seeded
-    from tests.models import batch_norm_cnn
+    from flwr_vdcs import Reputation
+    from tests.faults.plugin import START, protected
+    from tests.federation import InProcessGrid, honest_client, record_of
 
     log, state, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    net = seeded(batch_norm_cnn)
-    strategy = VirtualConsistencyStrategy(
+    strategy = protected(
         FedAvg(),
-        model=net,
-        input_shape=(1, 6, 6),
         num_malicious=1,
-        num_virtual_samples=4,
         audit_log=log,
         state_path=state,
         reputation=Reputation(),
@@ -44,7 +39,7 @@ RUN = dedent(
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     result = strategy.start(
         InProcessGrid({node: honest_client(node) for node in range(5)}),
-        record_of(arrays_of(net)),
+        record_of(START),
         num_rounds=5,
         evaluate_fn=fill,
     )

@@ -9,17 +9,9 @@ import pytest
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
-from flwr_vdcs import VirtualConsistencyStrategy
-from tests.federation import (
-    InProcessGrid,
-    arrays_of,
-    honest_client,
-    record_of,
-    seeded,
-)
-from tests.models import batch_norm_cnn
+from tests.faults.plugin import START, protected
+from tests.federation import InProcessGrid, honest_client, record_of
 
-NET = seeded(batch_norm_cnn)
 NUM_ROUNDS = 3
 NUM_CLIENTS = 5
 
@@ -52,14 +44,8 @@ def watched(monkeypatch):
 
     monkeypatch.setattr(secrets, "randbelow", drawing)
     grid = Watched(events)
-    strategy = VirtualConsistencyStrategy(
-        FedAvg(),
-        model=NET,
-        input_shape=(1, 6, 6),
-        num_malicious=1,
-        num_virtual_samples=4,
-    )
-    strategy.start(grid, record_of(arrays_of(NET)), num_rounds=NUM_ROUNDS)
+    strategy = protected(FedAvg(), num_malicious=1)
+    strategy.start(grid, record_of(START), num_rounds=NUM_ROUNDS)
     return events, drawn, grid.sent, strategy
 
 
