@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from flwr_vdcs.selection import (
     decide,
     is_protecting,
 )
+from flwr_vdcs.track_records import TrackRecords
 from flwr_vdcs.updates import Update
 from flwr_vdcs.virtual import VirtualSamples, draw_samples, round_seed
 
@@ -87,6 +89,7 @@ class Guard:
         self._replays = Replays()
         self._banned: Mapping[str, str] = {}
         self.ledger = Ledger(reputation)
+        self._track_records = TrackRecords()
         few = min(num_virtual_samples, NUM_SAMPLES_TO_TRY)
         samples = draw_samples(virtual_samples, 0, few, input_shape)
         self.probe = Probe(model, samples, head, device)
@@ -116,6 +119,29 @@ class Guard:
         """Find those of some clients that are banned."""
         return self.ledger.banned(client_ids).keys()
 
+    def pardon(self, client_id: str) -> None:
+        """Forget the evidence against a client, its ban and its track record."""
+        self.ledger.pardon(client_id)
+        self._track_records.forget(client_id)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what outlives the process, as plain values."""
+        records = self._track_records.state_dict()
+        return {**self.ledger.state_dict(), "track_records": records}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        AttributeError, KeyError, TypeError, ValueError
+            If it is no state of a guard; then nothing is changed.
+        """
+        records = TrackRecords()
+        records.load_state_dict(state.get("track_records", {}))
+        self.ledger.load_state_dict(state)
+        self._track_records = records
+
     def examine(self, server_round: int, updates: Sequence[Update]) -> Examination:
         """Decide which of a round's updates the wrapped strategy gets."""
         if self._reference is None:
@@ -126,7 +152,7 @@ class Guard:
         admission = self._admit(server_round, updates, self._reference)
         samples, momentum = self._draw(seed), self._momentum.state
         self.probe.start_round(samples, seed, global_state, momentum)
-        scored = score(admission.states, global_state, self.scoring, self.probe)
+        scored = self._score(updates, admission.states, global_state)
         selection = self._select(updates, admission, scored)
         short = self._shortened(admission.states, selection.decisions, global_state)
         report = RoundReport(
@@ -179,6 +205,21 @@ class Guard:
                 server_round, client_ids, admission.states, reference.state
             )
         )
+
+    def _score(
+        self,
+        updates: Sequence[Update],
+        states: Mapping[int, State],
+        global_state: State,
+    ) -> Scored:
+        """Score the admitted updates, each client with its track record."""
+        client_ids = {place: updates[place].client_id for place in states}
+        records = self._track_records.of(list(client_ids.values()))
+        past = dict(zip(client_ids, records, strict=True))
+        scored = score(states, global_state, self.scoring, self.probe, past)
+        remembered = scored.remembered.items()
+        self._track_records.note({client_ids[p]: record for p, record in remembered})
+        return scored
 
     def _select(
         self, updates: Sequence[Update], admission: Admission, scored: Scored

@@ -8,16 +8,19 @@ an update is as suspicious as it is in the place where it is most so.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import log
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from flwr_vdcs.agreement import Agreement, find_agreement
 from flwr_vdcs.arrays import State
 from flwr_vdcs.consensus import agreement_with, find_consensus, find_copies
 from flwr_vdcs.evidence import SIZES, evidence
 from flwr_vdcs.features import Probe
+from flwr_vdcs.judgement import Judgement
 
 TOLERANCES: Mapping[str, float] = {
     "update": 4.0,
@@ -29,28 +32,32 @@ TOLERANCES: Mapping[str, float] = {
 }
 """By what factor an honest client's sizes may be away from the median's."""
 
-WEIGHTS: Mapping[str, float] = {"peers": 1.0, "head": 16.0, "momentum": 32.0}
-"""How much each kind of agreement counts.
-
-In a linear discriminant it is the reciprocal of the variance. Honest clients who hold
-other classes than most are unlike their peers, but all of them make the head surer of
-what it knows and go on the way that the federation has come. Chosen on recorded rounds.
-"""
-
-LEAST_AGREEMENT = 0.05
-"""Where the median client is less similar to its peers, outliers count for less."""
-
 LOST_AGREEMENT = 1.25
 """What an honest client may lack: all of the median's agreement, and a quarter more."""
 
-LOST_CONFIRMATION = 0.25
-"""By how much less than the median's an honest update may confirm the head."""
+LOST_AT_ONCE = 1.75
+"""What it may lack in a single round, whatever it did in those before."""
+
+UNDONE_AT_ONCE = 0.25
+"""By how much less than the median an honest update may confirm the head."""
+
+UNDONE = 0.1
+"""By how much less it may in the average over many rounds."""
 
 COPY = 10.0
 """How suspicious a copy of an earlier update is."""
 
 MAX_UPDATE = 2.0
 """A longer update is less trusted than it is long: it goes on at this length."""
+
+REASONS: Mapping[str, str] = {
+    "copy": "a copy of another update",
+    "direction": "it goes another way than the others",
+    "turn": "in this round it goes another way than the others",
+    "unlearning": "its updates undo what the head has learned",
+    "forgetting": "in this round it undoes what the head has learned",
+}
+"""What is said of a client that is most suspicious there."""
 
 
 class HardenedScoring:
@@ -60,18 +67,27 @@ class HardenedScoring:
     cosine of the deltas over the layers and the members of the consensus, :math:`h_k`
     the cosine of the head's delta with the head, :math:`m_k` that of the delta with
     the global model's momentum, and tildes for medians over the clients, in the
-    agreement :math:`a_k` with negative ones put to zero,
+    cosines with negative ones put to zero, what a client agrees with in a round is
 
     .. math::
 
-        a_k = \frac{\tilde c\,c_k + 16\,\tilde h\,h_k + 32\,\tilde m\,m_k}
-        {\max(\tilde c^2 + 16\,\tilde h^2 + 32\,\tilde m^2,\; 0.05^2)}, \qquad
+        n_k = \tilde c\,c_k + 16\,\tilde h\,h_k + 32\,\tilde m\,m_k, \qquad
+        d = \tilde c^2 + 16\,\tilde h^2 + 32\,\tilde m^2
+
+    and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k` and :math:`H_k R_k`, the
+    sums of :math:`n_k`, :math:`d`, 1 and :math:`h_k` with 0.8 to the power of the
+    client's rounds since. With the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
+    :math:`A_k = N_k / \max(D_k, 0.05^2)` the score is
+
+    .. math::
+
         s_k = -\max\Bigl(
         \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
-        \frac{\tilde a - a_k}{1.25},\; \frac{\tilde h - h_k}{0.25}\Bigr)
+        \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
+        \frac{\tilde H - H_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
+        \frac{\tilde h - h_k}{0.25}\Bigr)
 
-    the last only where :math:`\tilde h > 0`, and -10 for all copies of an update but
-    the first. The median client's agreement is
+    and -10 for all copies of an update but the first. The median client's share is
     about 1, that of its reversed update -1. A score below -1 is beyond what honest
     clients differ by.
 
@@ -83,12 +99,15 @@ class HardenedScoring:
         Only drops with a lower score count towards a ban.
     max_update : float
         A kept update that is longer than this multiple of the median is shortened.
+    remembered : tuple of str
+        The sums over the rounds.
     """
 
     name = "hardened"
     threshold = -1.0
     ban_threshold = -2.5
     max_update = MAX_UPDATE
+    remembered = ("along", "whole", "confirmed", "rounds")
 
     def features(
         self, probe: Probe, global_state: State, update: State
@@ -98,67 +117,94 @@ class HardenedScoring:
 
     def scores(self, features: Mapping[str, Tensor]) -> Float[Tensor, " clients"]:
         """Take the strongest suspicion against each client, as a negative number."""
-        return -torch.stack(list(_suspicions(features).values())).amax(0)
+        return self.judge(features).scores
 
-    def reasons(self, features: Mapping[str, Tensor]) -> list[str]:
-        """Say where each client is most suspicious."""
-        suspicions = _suspicions(features)
-        places = torch.stack(list(suspicions.values())).argmax(0)
-        factors = _distances(features["sizes"]).exp()
-        return [
-            _reason(list(suspicions)[place], factors[client])
-            for client, place in enumerate(places.tolist())
+    def judge(self, features: Mapping[str, Tensor]) -> Judgement:
+        """Score each client, and say where it is most suspicious."""
+        peers = _peers(features["direction"].double())
+        now = _agreement(features, peers)
+        past = [
+            features.get(name, torch.zeros_like(now.along)) for name in self.remembered
         ]
+        over_rounds = now.after(Agreement(*past))
+        suspicions = {
+            **_by_size(features["sizes"]),
+            "direction": _lacking(over_rounds.share, peers) / LOST_AGREEMENT,
+            "turn": _lacking(now.share, peers) / LOST_AT_ONCE,
+            "unlearning": _undone(over_rounds, peers),
+            "forgetting": _lacking(now.confirmation, peers) / UNDONE_AT_ONCE,
+            "copy": torch.where(peers.is_first, 0.0, COPY),
+        }
+        strongest = torch.stack(list(suspicions.values())).max(0)
+        places = [list(suspicions)[place] for place in strongest.indices.tolist()]
+        factors = _distances(features["sizes"]).exp()
+        return Judgement(
+            -strongest.values,
+            list(map(_reason, places, factors)),
+            {name: getattr(over_rounds, name) for name in self.remembered},
+        )
 
 
-def _suspicions(
-    features: Mapping[str, Tensor],
-) -> dict[str, Float[Tensor, " clients"]]:
-    """Measure every client in every place, in tolerances."""
-    distances = _distances(features["sizes"]).abs()
-    by_size = {
-        name: distances[:, place] / log(TOLERANCES[name])
-        for place, name in enumerate(SIZES)
-    }
-    direction = features["direction"].double()
+@dataclass(frozen=True)
+class Peers:
+    """How similar each client is to the others, and which is no copy of an earlier."""
+
+    similarity: Float[Tensor, " clients"]
+    is_first: Bool[Tensor, " clients"]
+
+
+def _peers(direction: Float[Tensor, "clients coordinates"]) -> Peers:
     similarity = direction @ direction.T
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
+    return Peers(agreement_with(members, similarity, copies), is_first)
+
+
+def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
     kinds = {
-        "peers": agreement_with(members, similarity, copies),
+        "peers": peers.similarity,
         "head": features["with_head"],
         "momentum": features["with_momentum"],
     }
-    typical = {k: v[is_first].quantile(0.5).clamp_min(0) for k, v in kinds.items()}
-    agreement = _agreement(kinds, typical)
-    lost = agreement[is_first].quantile(0.5) - agreement
-    undone = typical["head"] - kinds["head"]
+    typical = {
+        kind: _median(cosines, peers.is_first).clamp_min(0)
+        for kind, cosines in kinds.items()
+    }
+    return find_agreement(kinds, typical)
+
+
+def _by_size(
+    sizes: Float[Tensor, "clients places"],
+) -> dict[str, Float[Tensor, " clients"]]:
+    distances = _distances(sizes).abs()
     return {
-        **by_size,
-        "direction": lost.clamp_min(0) / LOST_AGREEMENT,
-        "unlearning": torch.where(
-            typical["head"] > 0, undone.clamp_min(0) / LOST_CONFIRMATION, 0.0
-        ),
-        "copy": torch.where(is_first, 0.0, COPY),
+        name: distances[:, place] / log(TOLERANCES[name])
+        for place, name in enumerate(SIZES)
     }
 
 
-def _agreement(
-    kinds: Mapping[str, Float[Tensor, " clients"]],
-    typical: Mapping[str, Float[Tensor, ""]],
-) -> Float[Tensor, " clients"]:
-    """Tell how far everybody goes with the median client, which is at about 1.
+def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
+    """Measure what each client lacks of what the median one has."""
+    return (_median(values, peers.is_first) - values).clamp_min(0)
 
-    This is the linear discriminant between an update and its reverse. What honest
-    clients do not have in common, as with a head that has learned nothing, does not
-    count.
+
+def _undone(over_rounds: Agreement, peers: Peers) -> Tensor:
+    """Measure how much less than the median client's updates confirm the head.
+
+    The average of many rounds is more exact than one of them.
     """
-    along = [WEIGHTS[kind] * typical[kind] * kinds[kind] for kind in kinds]
-    squares = [WEIGHTS[kind] * typical[kind] ** 2 for kind in kinds]
-    whole = torch.stack(squares).sum().clamp_min(LEAST_AGREEMENT**2)
-    agreement: Tensor = torch.stack(along).sum(0) / whole
-    return agreement
+    confirmation = over_rounds.confirmation
+    least = UNDONE + (UNDONE_AT_ONCE - UNDONE) / over_rounds.rounds
+    tolerated = LOST_AGREEMENT * _median(confirmation, peers.is_first)
+    return _lacking(confirmation, peers) / least.maximum(tolerated)
+
+
+def _median(
+    values: Float[Tensor, " clients"], is_first: Bool[Tensor, " clients"]
+) -> Tensor:
+    """Take the median over those who are no copies."""
+    return values[is_first].quantile(0.5)
 
 
 def _distances(sizes: Float[Tensor, "clients places"]) -> Tensor:
@@ -167,11 +213,7 @@ def _distances(sizes: Float[Tensor, "clients places"]) -> Tensor:
 
 
 def _reason(place: str, factors: Float[Tensor, " places"]) -> str:
-    if place == "copy":
-        return "a copy of another update"
-    if place == "direction":
-        return "it goes another way than the others"
-    if place == "unlearning":
-        return "it undoes what the head has learned"
+    if place in REASONS:
+        return REASONS[place]
     factor = factors[SIZES.index(place)].item()
     return f"its {place} has {factor:.3g} times the median size"

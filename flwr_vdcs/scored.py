@@ -1,6 +1,6 @@
 """Admitted to scored: what a scoring sees in each update, and makes of the round."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -11,10 +11,15 @@ from torch import Tensor
 from flwr_vdcs.arrays import State
 from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.features import Probe
+from flwr_vdcs.judgement import Judgement
 from flwr_vdcs.scores import variation
 from flwr_vdcs.scoring import Features, Scoring, stacked
+from flwr_vdcs.track_records import Record
 
 MIN_SCORED = 2
+
+Judge = Callable[[Features], Judgement]
+"""What a scoring may have besides ``scores``."""
 
 
 @dataclass(frozen=True)
@@ -31,31 +36,43 @@ class Scored:
         What the scoring has to say of single updates.
     sensitivity
         How much the features vary with the virtual samples; None without any.
+    remembered
+        What the scoring wants to know again when the same clients are scored next.
     """
 
     scores: Mapping[int, float] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     sensitivity: float | None = None
+    remembered: Mapping[int, Record] = field(default_factory=dict)
 
 
 def score(
-    states: Mapping[int, State], global_state: State, scoring: Scoring, probe: Probe
+    states: Mapping[int, State],
+    global_state: State,
+    scoring: Scoring,
+    probe: Probe,
+    past: Mapping[int, Record] | None = None,
 ) -> Scored:
-    """Score a round's admitted updates; a single one has nobody to be compared with."""
+    """Score a round's admitted updates; a single one has nobody to be compared with.
+
+    ``past`` is what the scoring remembered of their clients.
+    """
     seen, failed = _look(states, global_state, scoring, probe)
     sensitivity = _sensitivity(list(seen.values()))
     if len(seen) < MIN_SCORED:
         return Scored(failed=failed, sensitivity=sensitivity)
-    features = stacked(list(seen.values()))
-    scores = dict(zip(seen, _scores(features, len(seen), scoring), strict=True))
+    features = _recalling(stacked(list(seen.values())), seen, scoring, past or {})
+    judged = _judged(features, len(seen), scoring)
+    scores = dict(zip(seen, judged.scores.tolist(), strict=True))
     finite = {place: s for place, s in scores.items() if isfinite(s)}
     unscored = dict.fromkeys(scores.keys() - finite, "its score is not finite")
     return Scored(
         finite,
         {**failed, **unscored},
-        dict(zip(seen, _reasons(features, len(seen), scoring), strict=True)),
+        dict(zip(seen, judged.reasons, strict=False)),
         sensitivity,
+        dict(zip(seen, _records(judged.remembered), strict=False)),
     )
 
 
@@ -76,18 +93,44 @@ def _look(
     return seen, failed
 
 
-def _scores(features: Features, num_clients: int, scoring: Scoring) -> list[float]:
-    found = scoring.scores(features)
-    if found.shape != (num_clients,):
-        allowed = f"an object whose `scores` gives {num_clients} numbers here"
+def _judged(features: Features, num_clients: int, scoring: Scoring) -> Judgement:
+    judge: Judge | None = getattr(scoring, "judge", None)
+    judged: Judgement = (
+        judge(features) if judge else Judgement(scoring.scores(features))
+    )
+    if judged.scores.shape != (num_clients,):
+        allowed = f"an object that gives {num_clients} scores here"
         raise InvalidArgumentError("scoring", scoring.name, allowed)
-    numbers: list[float] = found.tolist()
-    return numbers
+    return judged
 
 
-def _reasons(features: Features, num_clients: int, scoring: Scoring) -> list[str]:
-    explain = getattr(scoring, "reasons", None)
-    return explain(features) if explain else [""] * num_clients
+def _records(remembered: Mapping[str, Tensor]) -> list[Record]:
+    """Give each client's numbers by their names."""
+    columns = [values.tolist() for values in remembered.values()]
+    return [
+        dict(zip(remembered, row, strict=True)) for row in zip(*columns, strict=True)
+    ]
+
+
+def _recalling(
+    features: Features,
+    places: Iterable[int],
+    scoring: Scoring,
+    past: Mapping[int, Record],
+) -> Features:
+    """Add what the scoring remembers of each client; of new ones it knows zeros."""
+    names = getattr(scoring, "remembered", ())
+    if not names:
+        return features
+    if isinstance(features, Tensor):
+        allowed = "one whose `features` is a dictionary, as it has `remembered`"
+        raise InvalidArgumentError("scoring", scoring.name, allowed)
+    rows = [past.get(place, {}) for place in places]
+    recalled = {name: [row.get(name, 0.0) for row in rows] for name in names}
+    return {
+        **features,
+        **{n: torch.tensor(v, dtype=torch.float64) for n, v in recalled.items()},
+    }
 
 
 def _without_direction_where_not_finite(features: Tensor) -> Tensor:

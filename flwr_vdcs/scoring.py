@@ -28,8 +28,10 @@ class Scoring(Protocol):
     ``num_malicious="auto"`` drop what scores lower; ``ban_threshold``, a number (the
     threshold if there is none), lets only lower drops count towards a ban;
     ``max_update``, a number, has kept updates shortened to this multiple of the median
-    one; ``reasons(features)`` gives a sentence for each client, which is reported for
-    those that are dropped.
+    one. Instead of ``scores`` its ``judge(features)`` is called, if it has one, which
+    gives a `Judgement`: scores, reasons, and numbers to remember of each client. These
+    stand among the features when the same clients are scored next, under the names in
+    ``remembered``; new clients have zeros there.
     """
 
     name: str

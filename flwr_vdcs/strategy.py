@@ -97,8 +97,8 @@ class VirtualConsistencyStrategy:
         Bans clients that are refused again and again: they are asked neither to train
         nor to evaluate until their parole is over. Without it nobody is banned.
     state_path : path, optional
-        A file that keeps bans and evidence over restarts. It is read at construction
-        if it exists, and replaced in one step after each round.
+        A file that keeps bans, evidence and track records over restarts. It is read at
+        construction if it exists, and replaced in one step after each round.
     on_round : callable, or a sequence of them, optional
         Called with each `RoundReport` that the audit log would get. If it raises, a
         warning is logged.
@@ -205,11 +205,11 @@ class VirtualConsistencyStrategy:
         return self._journal.evaluation_reports
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what outlives the process, as plain values: rounds, evidence, bans.
+        """Give what outlives the process: rounds, evidence, bans, track records.
 
         Neither the model nor the wrapped strategy's own state is part of it.
         """
-        return self._guard.ledger.state_dict()
+        return self._guard.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave.
@@ -220,14 +220,14 @@ class VirtualConsistencyStrategy:
             If it is something else; then nothing is changed.
         """
         try:
-            self._guard.ledger.load_state_dict(state)
+            self._guard.load_state_dict(state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             allowed = f"what `state_dict` returned ({error!r})"
             raise InvalidArgumentError("state", state, allowed) from error
 
     def pardon(self, client_id: str) -> None:
-        """Forget the evidence against a client, and its ban if it is banned."""
-        self._guard.ledger.pardon(client_id)
+        """Forget all that is held against a client, and its ban if it is banned."""
+        self._guard.pardon(client_id)
         self._save()
 
     def summary(self) -> None:

@@ -63,47 +63,126 @@ def random_evidence(seed: int) -> dict:
     }
 
 
-def literal_scores(evidence: dict) -> list[float]:
-    """Follow the formula one client at a time, trying all majorities."""
-    sizes = evidence["sizes"].tolist()
-    heads, ways = evidence["with_head"].tolist(), evidence["with_momentum"].tolist()
-    rows = evidence["direction"].tolist()
-    cosines = [[sum(map(mul, a, b)) for b in rows] for a in rows]
-    clients = range(len(rows))
-    members = max(
-        combinations(clients, len(rows) // 2 + 1),
-        key=lambda chosen: sum(cosines[i][j] for i, j in combinations(chosen, 2)),
-    )
-    with_peers = []
-    for i in clients:
-        peers = [cosines[i][m] for m in members if m != i]
-        with_peers.append(sum(peers) / len(peers))
-    c, h, m = (max(median(each), 0.0) for each in (with_peers, heads, ways))
-    whole = max(c * c + 16 * h * h + 32 * m * m, 0.05**2)
-    agreement = [
-        (c * with_peers[i] + 16 * h * heads[i] + 32 * m * ways[i]) / whole
-        for i in clients
-    ]
-    typical = median(agreement)
+def literal_scores(rounds: list[dict]) -> list[float]:
+    """Follow the formula one client at a time through all rounds, and give the last.
+
+    All majorities are tried.
+    """
+    clients = range(len(rounds[0]["with_head"]))
+    sums = {name: [0.0] * len(clients) for name in "NDHR"}
+    for evidence in rounds:
+        heads, ways = evidence["with_head"].tolist(), evidence["with_momentum"].tolist()
+        rows = evidence["direction"].tolist()
+        cosines = [[sum(map(mul, a, b)) for b in rows] for a in rows]
+        members = max(
+            combinations(clients, len(rows) // 2 + 1),
+            key=lambda chosen: sum(cosines[i][j] for i, j in combinations(chosen, 2)),
+        )
+        with_peers = []
+        for i in clients:
+            peers = [cosines[i][m] for m in members if m != i]
+            with_peers.append(sum(peers) / len(peers))
+        c, h, m = (max(median(each), 0.0) for each in (with_peers, heads, ways))
+        d = c * c + 16 * h * h + 32 * m * m
+        n = [c * with_peers[i] + 16 * h * heads[i] + 32 * m * ways[i] for i in clients]
+        for name, values in (("N", n), ("D", [d] * 99), ("H", heads), ("R", [1] * 99)):
+            sums[name] = [0.8 * sums[name][i] + values[i] for i in clients]
+    now = [n[i] / max(d, 0.05**2) for i in clients]
+    share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
+    confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
+    sizes = rounds[-1]["sizes"].tolist()
     scores = []
     for i in clients:
         suspicions = [
             abs(sizes[i][p] - median(row[p] for row in sizes)) / math.log(tolerance)
             for p, tolerance in enumerate(TOLERANCES)
         ]
-        lost = (typical - agreement[i]) / 1.25
-        undone = (h - heads[i]) / 0.25 if h else 0.0
-        scores.append(-max(*suspicions, lost, undone, 0.0))
+        least = 0.1 + 0.15 / sums["R"][i]
+        undone = median(confirmed) - confirmed[i]
+        suspicions += [
+            (median(share) - share[i]) / 1.25,
+            (median(now) - now[i]) / 1.75,
+            undone / max(1.25 * median(confirmed), least),
+            (median(heads) - heads[i]) / 0.25,
+        ]
+        scores.append(-max(*suspicions, 0.0))
     return scores
 
 
-@given(seed=seeds)
-def test_equals_the_definition(seed):
+def judge_all(rounds: list[dict]):
+    """Judge rounds with what was remembered of those before; give the last."""
+    remembered: dict = {}
+    for evidence in rounds:
+        judgement = SCORING.judge({**evidence, **remembered})
+        remembered = judgement.remembered
+    return judgement
+
+
+@given(seed=seeds, num_rounds=st.integers(1, 4))
+def test_equals_the_definition(seed, num_rounds):
     """Scores are those of the formula, with the best of all majorities."""
+    rounds = [random_evidence(seed + number) for number in range(num_rounds)]
+    expected = torch.tensor(literal_scores(rounds), dtype=torch.float64)
+    assert_close(judge_all(rounds).scores, expected, atol=1e-9, rtol=0)
+
+
+@given(seed=seeds)
+def test_scores_are_those_of_the_judgement(seed):
+    """One round without a past, either way."""
     evidence = random_evidence(seed)
-    found = SCORING.scores(evidence)
-    expected = torch.tensor(literal_scores(evidence), dtype=torch.float64)
-    assert_close(found, expected, atol=1e-9, rtol=0)
+    assert_close(SCORING.scores(evidence), SCORING.judge(evidence).scores)
+
+
+def test_hand_worked_track_record():
+    """After two honest rounds a reversed one makes (0.8 + 0.64 - 1) / 2.44 of 1.
+
+    That lacks less than 1.25, but of this round alone 2 is more than 1.75.
+    """
+    honest = evidence_of(sharing([1, 1, 1, 1]))
+    turned = evidence_of(sharing([1, 1, 1, -1]))
+    once = judge_all([honest, honest, turned])
+    lost = 1 - 0.44 / 2.44
+    assert lost / 1.25 < 2 / 1.75
+    expected = torch.tensor([0, 0, 0, -2 / 1.75], dtype=torch.float64)
+    assert_close(once.scores, expected)
+    assert once.reasons[3] == "in this round it goes another way than the others"
+    again = judge_all([turned, turned, honest])
+    expected[3] = -(1 + 0.44 / 2.44) / 1.25
+    assert_close(again.scores, expected)
+    assert again.reasons[3] == "it goes another way than the others"
+
+
+def test_hand_worked_confirmation_over_rounds():
+    """0.16 less than the others' 0.04 is tolerated once, and not for long."""
+    evidence = evidence_of(sharing([1] * 5), [0.04] * 4 + [-0.12])
+    assert SCORING.scores(evidence)[4].item() == pytest.approx(-0.16 / 0.25)
+    rounds = 1 + 0.8 + 0.64
+    judged = judge_all([evidence] * 3)
+    assert judged.scores[4].item() == pytest.approx(-0.16 / (0.1 + 0.15 / rounds))
+    assert judged.reasons[4] == "its updates undo what the head has learned"
+
+
+@given(seed=seeds, num_rounds=st.integers(2, 5))
+def test_the_same_again_and_again_is_judged_as_once(seed, num_rounds):
+    """But for how much less the head is confirmed, which is known better."""
+    evidence = {**random_evidence(seed), "with_head": torch.zeros(7).double()}
+    judged = judge_all([evidence] * num_rounds).scores
+    assert_close(judged, SCORING.scores(evidence))
+
+
+def test_how_long_a_good_record_shelters():
+    """After many honest rounds at -1/2 of the median's, it is found in the ninth.
+
+    There 0.8 to the power of 9 falls below 1/6: 3/2 of that less 1/2 is -1/4.
+    """
+    honest = evidence_of(sharing([1, 1, 1, 1]))
+    direction = sharing([1, 1, 1, 1])
+    direction[3] *= -0.5
+    turned = evidence_of(direction)
+    scores = [
+        judge_all([honest] * 50 + [turned] * number).scores[3] for number in (8, 9)
+    ]
+    assert scores[1] < SCORING.threshold < scores[0]
 
 
 def test_hand_worked_example():
@@ -113,7 +192,7 @@ def test_hand_worked_example():
     evidence["sizes"][1, SIZES.index("head")] = -math.log(2)
     expected = torch.tensor([-1.0, -0.5, 0.0, -1.6], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
-    assert "another way" in SCORING.reasons(evidence)[3]
+    assert "another way" in SCORING.judge(evidence).reasons[3]
 
 
 def test_hand_worked_agreement_with_the_head():
@@ -125,9 +204,9 @@ def test_hand_worked_agreement_with_the_head():
 
 
 def test_a_head_that_has_learned_nothing_gives_no_agreement():
-    """With a median of -0.25 it counts for and against nobody."""
+    """A median of -0.25 counts for nobody, and 0.15 less in its own right alone."""
     evidence = evidence_of(sharing([1, 1, 1, -1]), [-0.4, -0.3, -0.2, 0.9])
-    expected = torch.tensor([0.0, 0.0, 0.0, -1.6], dtype=torch.float64)
+    expected = -torch.tensor([0.15 / 0.25, 0.05 / 0.25, 0, 1.6]).double()
     assert_close(SCORING.scores(evidence), expected)
 
 
@@ -136,7 +215,8 @@ def test_hand_worked_undoing_of_the_head():
     evidence = evidence_of(sharing([1] * 5), [0.4, 0.4, 0.4, 0.3, -0.2])
     expected = torch.tensor([0.0, 0.0, 0.0, -0.4, -2.4], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
-    assert "undoes" in SCORING.reasons(evidence)[4]
+    says = "in this round it undoes what the head has learned"
+    assert SCORING.judge(evidence).reasons[4] == says
 
 
 def test_hand_worked_agreement_with_momentum():
@@ -183,7 +263,7 @@ def test_all_copies_but_the_first_are_suspicious():
     evidence = evidence_of(direction)
     expected = torch.tensor([0, 0, 0, -COPY, 0, -COPY], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected, atol=1e-6, rtol=0)
-    reasons = SCORING.reasons(evidence)
+    reasons = SCORING.judge(evidence).reasons
     assert [r == "a copy of another update" for r in reasons] == [
         score == -COPY for score in expected.tolist()
     ]
@@ -195,8 +275,8 @@ def test_follows_the_order_of_clients(seed, order):
     evidence = random_evidence(seed)
     permuted = {name: value[list(order)] for name, value in evidence.items()}
     assert_close(SCORING.scores(permuted), SCORING.scores(evidence)[list(order)])
-    reasons = SCORING.reasons(evidence)
-    assert SCORING.reasons(permuted) == [reasons[place] for place in order]
+    reasons = SCORING.judge(evidence).reasons
+    assert SCORING.judge(permuted).reasons == [reasons[place] for place in order]
 
 
 @given(seed=seeds, factor=st.floats(1e-6, 1e6))
@@ -213,7 +293,7 @@ def test_is_never_positive_and_the_first_place_tells_why(seed):
     evidence = random_evidence(seed)
     evidence["sizes"][0, 2] = 20.0
     assert SCORING.scores(evidence).max() <= 0
-    assert SCORING.reasons(evidence)[0].startswith("its vectors has ")
+    assert SCORING.judge(evidence).reasons[0].startswith("its vectors has ")
 
 
 @pytest.mark.parametrize(
@@ -227,8 +307,8 @@ def test_a_reason_names_the_place_and_the_factor(place, says):
     """A size is told against the median's."""
     evidence = evidence_of(sharing([1, 1, 1, -1]))
     evidence["sizes"][0, SIZES.index(place)] = math.log(100)
-    assert SCORING.reasons(evidence)[0] == says
-    assert "another way" in SCORING.reasons(evidence)[3]
+    assert SCORING.judge(evidence).reasons[0] == says
+    assert "another way" in SCORING.judge(evidence).reasons[3]
 
 
 def test_two_clients_can_be_scored():

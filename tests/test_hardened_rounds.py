@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from flwr_vdcs import VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.judgement import Judgement
 from tests.federation import (
     LegacyClient,
     arrays_of,
@@ -347,9 +348,10 @@ class Lengths:
         """Take shorter ones for better."""
         return -features
 
-    def reasons(self, features):
+    def judge(self, features):
         """Tell the length."""
-        return [f"{length:.0f} long" for length in features]
+        reasons = [f"{length:.0f} long" for length in features]
+        return Judgement(self.scores(features), reasons)
 
 
 @apis

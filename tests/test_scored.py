@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.judgement import Judgement
 from flwr_vdcs.scored import Scored, score
 from flwr_vdcs.scoring import stacked
 
@@ -24,7 +25,7 @@ class Own:
     name = "own"
 
     def __init__(self, look, judge=lambda features: features.flatten(1)[:, 0]) -> None:
-        self.look, self.judge = look, judge
+        self.look, self.count = look, judge
 
     def features(self, _probe, global_state, update):
         """Look at the deviation."""
@@ -32,7 +33,7 @@ class Own:
 
     def scores(self, features):
         """Judge all of them."""
-        return self.judge(features)
+        return self.count(features)
 
 
 def scored(scoring, *values):
@@ -45,7 +46,7 @@ def test_scores_stand_at_the_places_of_their_updates():
     found = scored(Own(lambda delta: delta[None]), 3, 1, 2)
     assert found.scores == {0: 3.0, 2: 1.0, 4: 2.0}
     assert found.failed == {}
-    assert found.reasons == {0: "", 2: "", 4: ""}
+    assert (found.reasons, found.remembered) == ({}, {})
 
 
 @pytest.mark.parametrize("values", [(), (5,)])
@@ -117,16 +118,50 @@ def test_sensitivity_may_be_measured_by_the_scoring():
     assert scored(Own(lambda d: {"d": d}, judge), 1, 2).sensitivity is None
 
 
-def test_reasons_are_the_scorings():
-    """One sentence for each client, at its place."""
-    scoring = Own(lambda delta: delta[None])
-    scoring.reasons = lambda features: [f"has {f[0, 0]:g}" for f in features]
-    assert scored(scoring, 3, 1).reasons == {0: "has 3", 2: "has 1"}
+class Counting(Own):
+    """Count how often each client was scored, and say so."""
+
+    remembered = ("times",)
+
+    def judge(self, features):
+        """Add one to what is remembered."""
+        times = features["times"] + 1
+        reasons = [f"scored {number:g} times" for number in times]
+        return Judgement(features["d"][:, 0], reasons, {"times": times})
+
+
+def test_a_judgement_has_reasons_and_what_is_to_be_remembered():
+    """At the clients' places; new clients have zeros."""
+    counting = Counting(lambda delta: {"d": delta})
+    past = {0: {"times": 4.0}, 4: {"other": 1.0}, 9: {"times": 2.0}}
+    found = score(states(3, 1, 2), START, counting, None, past)
+    assert found.scores == {0: 3.0, 2: 1.0, 4: 2.0}
+    assert found.remembered == {0: {"times": 5}, 2: {"times": 1}, 4: {"times": 1}}
+    assert found.reasons[0] == "scored 5 times"
+
+
+def test_those_that_cannot_be_looked_at_are_not_remembered():
+    """The others find their own numbers all the same."""
+
+    def look(delta):
+        if delta[0] == 1:
+            raise RuntimeError
+        return {"d": delta}
+
+    past = {0: {"times": 4.0}, 2: {"times": 7.0}, 4: {"times": 6.0}}
+    found = score(states(3, 1, 2), START, Counting(look), None, past)
+    assert found.remembered == {0: {"times": 5}, 4: {"times": 7}}
+
+
+def test_one_tensor_has_no_place_for_what_is_remembered():
+    """The error says that features must have names."""
+    with pytest.raises(InvalidArgumentError, match="`features` is a dictionary"):
+        scored(Counting(lambda delta: delta[None]), 1, 2)
 
 
 def test_another_number_of_scores_is_an_error():
     """The error says how many there should be."""
-    with pytest.raises(InvalidArgumentError, match="gives 2 numbers here"):
+    with pytest.raises(InvalidArgumentError, match="gives 2 scores here"):
         scored(Own(lambda delta: delta[None], lambda f: f[:1, 0, 0]), 1, 2)
 
 

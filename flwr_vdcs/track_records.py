@@ -1,0 +1,62 @@
+"""Scored to track records: what a scoring remembers of each client over the rounds.
+
+A scoring judges one round at a time. What it wants to know again of a client, some
+numbers, stands here until that client's next update is scored.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+Record = Mapping[str, float]
+"""What is remembered of one client, by name."""
+
+MAX_CLIENTS = 10_000
+"""So many clients are remembered; those that were scored longest ago are forgotten."""
+
+
+class TrackRecords:
+    """Keep what a scoring remembers, over the rounds and over restarts."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+
+    def of(self, client_ids: Sequence[str]) -> list[Record]:
+        """Give the clients' records, empty ones for clients without."""
+        return [self._records.get(client_id, {}) for client_id in client_ids]
+
+    def note(self, records: Mapping[str, Record]) -> None:
+        """Replace records; one with a number that is not finite leaves the old."""
+        for client_id, record in records.items():
+            if all(map(isfinite, record.values())):
+                self._records.pop(client_id, None)
+                self._records[client_id] = record
+        for client_id in list(self._records)[:-MAX_CLIENTS]:
+            del self._records[client_id]
+
+    def forget(self, client_id: str) -> None:
+        """Remember nothing of a client."""
+        self._records.pop(client_id, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give all as plain values, for JSON."""
+        return {client_id: dict(record) for client_id, record in self._records.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        AttributeError, TypeError, ValueError
+            If it is no state of track records; then nothing is changed.
+        """
+        self._records = {
+            str(client_id): {str(name): _finite(value) for name, value in row.items()}
+            for client_id, row in state.items()
+        }
+
+
+def _finite(value: Any) -> float:
+    if isinstance(value, bool) or not isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return float(value)
