@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from flwr.serverapp.strategy import FedAvg
+from flwr.serverapp.strategy import FedAdam, FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +105,13 @@ def test_a_scoring_sees_the_way_of_the_global_model():
     assert second.keys() == dict(NET.named_parameters()).keys()
     assert all(value.any() for value in second.values())
     assert result.arrays
+
+
+def test_the_global_model_may_change_its_precision():
+    """Flower's FedAdam turns float32 into float64; nobody is quarantined for that."""
+    inner = FedAdam(min_available_nodes=3)
+    strategy = protected(inner, num_malicious="auto", scoring="hardened")
+    grid = InProcessGrid({node: honest_client(node) for node in range(3)})
+    strategy.start(grid, record_of(START), num_rounds=4)
+    assert inner.current_arrays["0.weight"].dtype == "float64"
+    assert [report.num_quarantined for report in strategy.reports] == [0] * 4
