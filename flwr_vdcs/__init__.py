@@ -1,6 +1,7 @@
 """Make any Flower federated-learning server resist poisoned clients."""
 
 from flwr_vdcs.hardened import HardenedScoring
+from flwr_vdcs.judgement import Judgement
 from flwr_vdcs.report import Decision, RoundReport
 from flwr_vdcs.reputation import Reputation
 from flwr_vdcs.scores import consistency_scores, similarity_matrix
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Decision",
     "HardenedScoring",
+    "Judgement",
     "PaperScoring",
     "Reputation",
     "RoundReport",

@@ -109,6 +109,20 @@ def test_same_seed_same_run(run):
     assert first != other
 
 
+def test_a_run_is_the_same_with_a_store_of_trainings(run, tmp_path):
+    """The first fills it, the second reads, an attack on clean labels reads too."""
+    plain, poisoned = run(), run(attack="sign-flip", fraction_malicious=0.25)
+    store = tmp_path / "trainings"
+    assert run(trainings=str(store)) == plain
+    written = {path.name for path in store.iterdir()}
+    assert len(written) == NUM_CLIENTS * NUM_ROUNDS
+    assert run(trainings=str(store)) == plain
+    assert {path.name for path in store.iterdir()} == written
+    attacked = run(trainings=str(store), attack="sign-flip", fraction_malicious=0.25)
+    assert attacked == poisoned
+    assert len(list(store.iterdir())) == len(written) + NUM_CLIENTS
+
+
 def test_plugin_judges_every_client_once_a_round(run):
     """As many are dropped as are poisoned: one of four, and partition 0 is."""
     for line in run(**ATTACKED)[1:]:

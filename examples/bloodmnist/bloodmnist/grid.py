@@ -17,7 +17,7 @@ Value = str | int | float | bool
 RunConfig = dict[str, Value]
 
 # What does not change the numbers, but for the data set that a path leads to.
-NOT_SETTINGS = {"data-path", "device", "results", "tensorboard"}
+NOT_SETTINGS = {"data-path", "device", "results", "tensorboard", "trainings"}
 
 
 class GridError(ValueError):

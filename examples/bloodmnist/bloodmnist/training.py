@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -12,6 +14,7 @@ from bloodmnist.data import Images, load_partition, make_generator
 from bloodmnist.loop import Batches, Memory, Settings
 from bloodmnist.model import State, model_with
 from bloodmnist.run_config import RunConfig
+from bloodmnist.trainings import Trainings
 from flwr_vdcs.device import resolve_device
 
 __all__ = ["Memory", "State", "iterate", "test", "train_partition"]
@@ -49,6 +52,8 @@ def train_partition(  # noqa: PLR0917 - all of it decides the result
         What the client sends: arrays on the CPU, mean loss and number of images.
     """
     train = find_algorithm(str(run_config["algorithm"]))
+    if run_config["trainings"]:
+        train = Trainings(Path(run_config["trainings"])).remembering(train)
     device = resolve_device(str(run_config["device"]))
     batches = _load_batches(
         run_config, server_round, partition_id, num_partitions, device
