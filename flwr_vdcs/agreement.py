@@ -6,7 +6,7 @@ rounds, in which each round counts by what its clients had in common.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -58,12 +58,17 @@ class Agreement:
         return self.confirmed / self.rounds
 
     def after(self, past: "Agreement") -> "Agreement":
-        """Add a round to those before it."""
+        """Add a round to those before it.
+
+        They count for no more than the median client's would, and against nobody more
+        than its reverse's: whoever goes further gains no credit that it could use up.
+        """
+        earlier = past.along.clamp(-past.whole, past.whole)
         return Agreement(
-            *(
-                FADING * getattr(past, field.name) + getattr(self, field.name)
-                for field in fields(self)
-            )
+            along=FADING * earlier + self.along,
+            whole=FADING * past.whole + self.whole,
+            confirmed=FADING * past.confirmed + self.confirmed,
+            rounds=FADING * past.rounds + self.rounds,
         )
 
 

@@ -76,7 +76,8 @@ class HardenedScoring:
 
     and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k` and :math:`H_k R_k`, the
     sums of :math:`n_k`, :math:`d`, 1 and :math:`h_k` with 0.8 to the power of the
-    client's rounds since. With the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
+    client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
+    the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
     :math:`A_k = N_k / \max(D_k, 0.05^2)` the score is
 
     .. math::
