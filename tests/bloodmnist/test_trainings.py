@@ -136,3 +136,14 @@ def test_those_not_used_for_longest_make_room(tmp_path):
     small(network(2), batches(), SETTINGS, {})
     assert first in tmp_path.iterdir()
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_that_another_process_deletes_is_no_error(tmp_path, monkeypatch):
+    """It is gone between the list of the files and the look at it."""
+    store = Trainings(tmp_path)
+    store.remembering(fedavg.train)(network(0), batches(), SETTINGS, {})
+    [path] = tmp_path.iterdir()
+    gone = tmp_path / "gone.pt"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone, path]))
+    store.remembering(fedavg.train)(network(1), batches(), SETTINGS, {})
+    assert path.exists()

@@ -69,13 +69,22 @@ class Trainings:
         self._make_room()
 
     def _make_room(self) -> None:
-        files = [(each, each.stat()) for each in self.folder.glob("*.pt")]
-        excess = sum(stat.st_size for _, stat in files) - self.max_bytes
-        for path, stat in sorted(files, key=lambda file: file[1].st_mtime_ns):
+        files = [(path, *_age_and_size(path)) for path in self.folder.glob("*.pt")]
+        excess = sum(size for *_, size in files) - self.max_bytes
+        for path, _, size in sorted(files, key=lambda file: file[1]):
             if excess <= 0:
                 return
             path.unlink(missing_ok=True)
-            excess -= stat.st_size
+            excess -= size
+
+
+def _age_and_size(path: Path) -> tuple[int, int]:
+    """Say when a file was used last and what it takes: nothing if it is gone."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # another process made room
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def _read(path: Path, model: nn.Module, memory: Memory) -> float:
