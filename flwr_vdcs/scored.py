@@ -99,7 +99,8 @@ def _judged(features: Features, num_clients: int, scoring: Scoring) -> Judgement
         judge(features) if judge else Judgement(scoring.scores(features))
     )
     if judged.scores.shape != (num_clients,):
-        allowed = f"an object that gives {num_clients} scores here"
+        given = tuple(judged.scores.shape)
+        allowed = f"one whose scores have shape ({num_clients},), not {given}"
         raise InvalidArgumentError("scoring", scoring.name, allowed)
     return judged
 

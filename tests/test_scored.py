@@ -161,7 +161,7 @@ def test_one_tensor_has_no_place_for_what_is_remembered():
 
 def test_another_number_of_scores_is_an_error():
     """The error says how many there should be."""
-    with pytest.raises(InvalidArgumentError, match="gives 2 scores here"):
+    with pytest.raises(InvalidArgumentError, match=r"\(2,\), not \(1,\)"):
         scored(Own(lambda delta: delta[None], lambda f: f[:1, 0, 0]), 1, 2)
 
 

@@ -238,7 +238,7 @@ class Broken(PaperScoring):
 def test_scores_of_another_length_are_an_error():
     """The error names the scoring and what it should give."""
     strategy = wrap(scoring=Broken(torch.zeros(3)))
-    with pytest.raises(InvalidArgumentError, match=r"'broken'.*gives 4 numbers"):
+    with pytest.raises(InvalidArgumentError, match=r"'broken'.*\(4,\), not \(3,\)"):
         poisoned_round(strategy)
 
 
