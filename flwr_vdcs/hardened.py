@@ -9,7 +9,6 @@ an update is as suspicious as it is in the place where it is most so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,16 +20,7 @@ from flwr_vdcs.consensus import agreement_with, find_consensus, find_copies
 from flwr_vdcs.evidence import SIZES, evidence
 from flwr_vdcs.features import Probe
 from flwr_vdcs.judgement import Judgement
-
-TOLERANCES: Mapping[str, float] = {
-    "update": 4.0,
-    "weights": 4.0,
-    "vectors": 5.0,
-    "head": 4.0,
-    "running statistics": 20.0,
-    "effect": 3.5,
-}
-"""By what factor an honest client's sizes may be away from the median's."""
+from flwr_vdcs.sizes import Sizes, as_usual, distances, tolerated, usual_length
 
 LOST_AGREEMENT = 1.25
 """What an honest client may lack: all of the median's agreement, and a quarter more."""
@@ -41,8 +31,11 @@ LOST_AT_ONCE = 1.75
 UNDONE_AT_ONCE = 0.25
 """By how much less than the median an honest update may confirm the head."""
 
-UNDONE = 0.1
-"""By how much less it may in the average over many rounds."""
+EXAGGERATED_AT_ONCE = 0.5
+"""By how much more it may."""
+
+MISSED = 0.1
+"""By how much less or more it may in the average over many rounds."""
 
 COPY = 10.0
 """How suspicious a copy of an earlier update is."""
@@ -55,6 +48,7 @@ REASONS: Mapping[str, str] = {
     "direction": "it goes another way than the others",
     "turn": "in this round it goes another way than the others",
     "unlearning": "its updates undo what the head has learned",
+    "exaggeration": "its updates confirm the head as training does not",
     "forgetting": "in this round it undoes what the head has learned",
 }
 """What is said of a client that is most suspicious there."""
@@ -78,14 +72,17 @@ class HardenedScoring:
     sums of :math:`n_k`, :math:`d`, 1 and :math:`h_k` with 0.8 to the power of the
     client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
     the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
-    :math:`A_k = N_k / \max(D_k, 0.05^2)` the score is
+    :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
+    :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by `flwr_vdcs.sizes.as_usual`, the
+    score is
 
     .. math::
 
         s_k = -\max\Bigl(
-        \max_p \frac{|\ln \sigma_{p,k} - \ln \tilde\sigma_p|}{\ln t_p},\;
+        \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
         \frac{\tilde H - H_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
+        \frac{H_k - \tilde H}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)},\;
         \frac{\tilde h - h_k}{0.25}\Bigr)
 
     and -10 for all copies of an update but the first. The median client's share is
@@ -101,14 +98,15 @@ class HardenedScoring:
     max_update : float
         A kept update that is longer than this multiple of the median is shortened.
     remembered : tuple of str
-        The sums over the rounds.
+        The sums over the rounds, and how long an update was when all its sizes were
+        last like the others'.
     """
 
     name = "hardened"
     threshold = -1.0
     ban_threshold = -2.5
     max_update = MAX_UPDATE
-    remembered = ("along", "whole", "confirmed", "rounds")
+    remembered = ("along", "whole", "confirmed", "rounds", "length")
 
     def features(
         self, probe: Probe, global_state: State, update: State
@@ -124,25 +122,24 @@ class HardenedScoring:
         """Score each client, and say where it is most suspicious."""
         peers = _peers(features["direction"].double())
         now = _agreement(features, peers)
-        past = [
-            features.get(name, torch.zeros_like(now.along)) for name in self.remembered
-        ]
+        nothing = torch.zeros_like(now.along)
+        *past, length = (features.get(name, nothing) for name in self.remembered)
         over_rounds = now.after(Agreement(*past))
+        sizes, away = features["sizes"], distances(features["sizes"])
         suspicions = {
-            **_by_size(features["sizes"]),
+            **_by_size(as_usual(away, sizes, length)),
             "direction": _lacking(over_rounds.share, peers) / LOST_AGREEMENT,
             "turn": _lacking(now.share, peers) / LOST_AT_ONCE,
-            "unlearning": _undone(over_rounds, peers),
+            **_by_confirmation(over_rounds, peers),
             "forgetting": _lacking(now.confirmation, peers) / UNDONE_AT_ONCE,
             "copy": torch.where(peers.is_first, 0.0, COPY),
         }
         strongest = torch.stack(list(suspicions.values())).max(0)
         places = [list(suspicions)[place] for place in strongest.indices.tolist()]
-        factors = _distances(features["sizes"]).exp()
         return Judgement(
             -strongest.values,
-            list(map(_reason, places, factors)),
-            {name: getattr(over_rounds, name) for name in self.remembered},
+            list(map(_reason, places, away.exp())),
+            {**vars(over_rounds), "length": usual_length(sizes, length)},
         )
 
 
@@ -175,14 +172,8 @@ def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
     return find_agreement(kinds, typical)
 
 
-def _by_size(
-    sizes: Float[Tensor, "clients places"],
-) -> dict[str, Float[Tensor, " clients"]]:
-    distances = _distances(sizes).abs()
-    return {
-        name: distances[:, place] / log(TOLERANCES[name])
-        for place, name in enumerate(SIZES)
-    }
+def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
+    return dict(zip(SIZES, tolerated(away).T, strict=True))
 
 
 def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
@@ -190,15 +181,24 @@ def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
     return (_median(values, peers.is_first) - values).clamp_min(0)
 
 
-def _undone(over_rounds: Agreement, peers: Peers) -> Tensor:
-    """Measure how much less than the median client's updates confirm the head.
+def _by_confirmation(
+    over_rounds: Agreement, peers: Peers
+) -> dict[str, Float[Tensor, " clients"]]:
+    """Measure how much less or more than the median client's updates confirm the head.
 
     The average of many rounds is more exact than one of them.
     """
     confirmation = over_rounds.confirmation
-    least = UNDONE + (UNDONE_AT_ONCE - UNDONE) / over_rounds.rounds
-    tolerated = LOST_AGREEMENT * _median(confirmation, peers.is_first)
-    return _lacking(confirmation, peers) / least.maximum(tolerated)
+    typical = _median(confirmation, peers.is_first)
+
+    def allowed(at_once: float) -> Tensor:
+        least = MISSED + (at_once - MISSED) / over_rounds.rounds
+        return least.maximum(LOST_AGREEMENT * typical)
+
+    return {
+        "unlearning": _lacking(confirmation, peers) / allowed(UNDONE_AT_ONCE),
+        "exaggeration": _lacking(-confirmation, peers) / allowed(EXAGGERATED_AT_ONCE),
+    }
 
 
 def _median(
@@ -206,11 +206,6 @@ def _median(
 ) -> Tensor:
     """Take the median over those who are no copies."""
     return values[is_first].quantile(0.5)
-
-
-def _distances(sizes: Float[Tensor, "clients places"]) -> Tensor:
-    """Compare with the median client, in natural logarithms."""
-    return sizes - sizes.quantile(0.5, dim=0)
 
 
 def _reason(place: str, factors: Float[Tensor, " places"]) -> str:

@@ -70,6 +70,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
     """
     clients = range(len(rounds[0]["with_head"]))
     sums = {name: [0.0] * len(clients) for name in "NDHR"}
+    long = [0.0] * len(clients)
     for evidence in rounds:
         heads, ways = evidence["with_head"].tolist(), evidence["with_momentum"].tolist()
         rows = evidence["direction"].tolist()
@@ -88,22 +89,36 @@ def literal_scores(rounds: list[dict]) -> list[float]:
         sums["N"] = [min(max(sums["N"][i], -w), w) for i, w in enumerate(sums["D"])]
         for name, values in (("N", n), ("D", [d] * 99), ("H", heads), ("R", [1] * 99)):
             sums[name] = [0.8 * sums[name][i] + values[i] for i in clients]
+        before, sizes = long, evidence["sizes"].tolist()
+        middle = [median(place) for place in zip(*sizes, strict=True)]
+        long = [
+            math.exp(sizes[i][0])
+            if all(
+                abs(size - middle[p]) <= math.log(TOLERANCES[p])
+                for p, size in enumerate(sizes[i])
+            )
+            else before[i]
+            for i in clients
+        ]
     now = [n[i] / max(d, 0.05**2) for i in clients]
     share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
     confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
-    sizes = rounds[-1]["sizes"].tolist()
     scores = []
     for i in clients:
-        suspicions = [
-            abs(sizes[i][p] - median(row[p] for row in sizes)) / math.log(tolerance)
-            for p, tolerance in enumerate(TOLERANCES)
-        ]
-        least = 0.1 + 0.15 / sums["R"][i]
+        suspicions = []
+        usual = math.log(before[i] or 1e-99) - middle[0]
+        still = max(min(usual, sizes[i][0] - middle[0]), 0)
+        for p, tolerance in enumerate(TOLERANCES):
+            away = sizes[i][p] - middle[p]
+            if away > 0 and SIZES[p] != "running statistics":
+                away = max(away - still, 0)
+            suspicions.append(abs(away) / math.log(tolerance))
         undone = median(confirmed) - confirmed[i]
         suspicions += [
             (median(share) - share[i]) / 1.25,
             (median(now) - now[i]) / 1.75,
-            undone / max(1.25 * median(confirmed), least),
+            undone / max(1.25 * median(confirmed), 0.1 + 0.15 / sums["R"][i]),
+            -undone / max(1.25 * median(confirmed), 0.1 + 0.4 / sums["R"][i]),
             (median(heads) - heads[i]) / 0.25,
         ]
         scores.append(-max(*suspicions, 0.0))
@@ -163,6 +178,33 @@ def test_hand_worked_confirmation_over_rounds():
     assert judged.reasons[4] == "its updates undo what the head has learned"
 
 
+def test_hand_worked_exaggeration_over_rounds():
+    """0.36 more than the others' 0.04 is tolerated once, and not twice."""
+    evidence = evidence_of(sharing([1] * 5), [0.04] * 4 + [0.4])
+    for num_rounds, rounds in ((1, 1), (2, 1.8)):
+        judged = judge_all([evidence] * num_rounds)
+        expected = -0.36 / (0.1 + 0.4 / rounds)
+        assert judged.scores[4].item() == pytest.approx(expected)
+        assert (judged.scores[4] < SCORING.threshold) == (num_rounds == 2)
+    assert judged.reasons[4] == "its updates confirm the head as training does not"
+
+
+def test_hand_worked_length_over_rounds():
+    """Five times as long as those who have finished, as it was when they had not."""
+    start, end = (evidence_of(sharing([1] * 5)) for _ in range(2))
+    end["sizes"][:4] -= math.log(5)
+    statistics = SIZES.index("running statistics")
+    end["sizes"][:, statistics] = 0
+    assert_close(judge_all([start, end]).scores, torch.zeros(5).double())
+    anew = judge_all([end])
+    assert anew.scores[4].item() == pytest.approx(-math.log(5) / math.log(3.5))
+    assert anew.reasons[4] == "its effect has 5 times the median size"
+    end["sizes"][4, SIZES.index("head")] += math.log(4)
+    boosted = judge_all([start, end])
+    assert boosted.scores[4].item() == pytest.approx(-1)
+    assert boosted.reasons[4] == "its head has 20 times the median size"
+
+
 @given(along=st.floats(-1, 1), num_rounds=st.integers(2, 5))
 def test_the_same_again_and_again_is_judged_as_once(along, num_rounds):
     """Where nobody goes further than the median client does."""
@@ -207,9 +249,11 @@ def test_hand_worked_agreement_with_the_head():
 
 
 def test_a_head_that_has_learned_nothing_gives_no_agreement():
-    """A median of -0.25 counts for nobody, and 0.15 less in its own right alone."""
+    """A median of -0.25 counts for nobody; being away from it does in its own right."""
     evidence = evidence_of(sharing([1, 1, 1, -1]), [-0.4, -0.3, -0.2, 0.9])
-    expected = -torch.tensor([0.15 / 0.25, 0.05 / 0.25, 0, 1.6]).double()
+    expected = -torch.tensor(
+        [0.15 / 0.25, 0.05 / 0.25, 0.05 / 0.5, 1.15 / 0.5]
+    ).double()
     assert_close(SCORING.scores(evidence), expected)
 
 

@@ -19,6 +19,7 @@ ORDER = [
     "features",
     "scores",
     "evidence",
+    "sizes",
     "consensus",
     "agreement",
     "judgement",

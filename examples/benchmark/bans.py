@@ -24,8 +24,12 @@ APP = Path(__file__).resolve().parents[1] / "bloodmnist"
 NUM_CLIENTS = 10
 AUTO = -2
 
-DEFENSES = {"paper, M = 3": ("paper", 3), "hardened, M = 3": ("hardened", 3)}
-DEFENSES |= {"hardened, auto": ("hardened", AUTO)}
+DEFENSES = {
+    "dry run, M = 0": ("paper", 0),
+    "paper, M = 3": ("paper", 3),
+    "hardened, M = 3": ("hardened", 3),
+    "hardened, auto": ("hardened", AUTO),
+}
 ATTACKS = {"none": 0.0, "sign-flip": 0.3, "ump-paper": 0.3}
 FIELDS = ["scoring", "attack", "alpha", "seed", "rounds", "honest banned"]
 FIELDS += ["honest rounds lost", "honest drops", "attackers banned", "first ban"]

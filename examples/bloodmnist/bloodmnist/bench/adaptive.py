@@ -15,7 +15,7 @@ from bloodmnist.attacks.omniscient import largest_hidden_z
 from bloodmnist.attacks.view import AttackerView, deviation
 from bloodmnist.model import State
 from flwr_vdcs.evidence import NUM_COORDINATES
-from flwr_vdcs.hardened import TOLERANCES
+from flwr_vdcs.sizes import TOLERANCES
 
 SHARE_OF_TOLERANCE = 0.95
 ALONG = -0.1
