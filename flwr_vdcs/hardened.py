@@ -127,7 +127,7 @@ class HardenedScoring:
         over_rounds = now.after(Agreement(*past))
         sizes, away = features["sizes"], distances(features["sizes"])
         suspicions = {
-            **_by_size(as_usual(away, sizes, length)),
+            **_by_size(as_usual(away, sizes, length, over_rounds.share)),
             "direction": _lacking(over_rounds.share, peers) / LOST_AGREEMENT,
             "turn": _lacking(now.share, peers) / LOST_AT_ONCE,
             **_by_confirmation(over_rounds, peers),

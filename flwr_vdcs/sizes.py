@@ -55,7 +55,7 @@ def usual_length(sizes: Sizes, past: Clients) -> Clients:
     return torch.where(is_like_others, sizes[:, UPDATE].exp(), past)
 
 
-def as_usual(away: Sizes, sizes: Sizes, past: Clients) -> Sizes:
+def as_usual(away: Sizes, sizes: Sizes, past: Clients, share: Clients) -> Sizes:
     r"""Let a client be as much longer than the median one as its usual length is.
 
     With :math:`\ell_k` the length that was noted, ``past``, of every distance above
@@ -67,11 +67,13 @@ def as_usual(away: Sizes, sizes: Sizes, past: Clients) -> Sizes:
         \ln \frac{\ell_k}{\tilde\sigma_{\text{update}}}\Bigr)
 
     is taken off, if that is positive. So a part gains nothing unless the whole update
-    is long.
+    is long. Nor does a client that goes against the others: its ``share`` (see
+    `flwr_vdcs.agreement.Agreement`) is not above zero. What it holds is never learned,
+    so it would be long for ever.
     """
     excess = away[:, UPDATE].clamp_min(0)
     median = sizes[:, UPDATE] - away[:, UPDATE]
-    still = (past.log() - median).clamp_min(0).minimum(excess)
+    still = (past.log() - median).clamp_min(0).minimum(excess) * (share > 0)
     shorter = away.minimum((away - still[:, None]).clamp_min(0))
     shorter[:, STATISTICS] = away[:, STATISTICS]
     return shorter

@@ -107,7 +107,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
     for i in clients:
         suspicions = []
         usual = math.log(before[i] or 1e-99) - middle[0]
-        still = max(min(usual, sizes[i][0] - middle[0]), 0)
+        still = max(min(usual, sizes[i][0] - middle[0]), 0) if share[i] > 0 else 0
         for p, tolerance in enumerate(TOLERANCES):
             away = sizes[i][p] - middle[p]
             if away > 0 and SIZES[p] != "running statistics":

@@ -39,9 +39,10 @@ def remembered(seed: int) -> Tensor:
     return torch.where(known, drawn(seed + 2)[:, 0].exp(), 0.0)
 
 
-def suspicions(sizes: Tensor, past: Tensor) -> Tensor:
+def suspicions(sizes: Tensor, past: Tensor, share: float = 1.0) -> Tensor:
     """Judge as the scoring does."""
-    return tolerated(as_usual(distances(sizes), sizes, past))
+    shares = torch.full_like(past, share)
+    return tolerated(as_usual(distances(sizes), sizes, past, shares))
 
 
 @given(seed=seeds)
@@ -90,7 +91,7 @@ def test_nobody_is_more_suspicious_for_its_past(seed):
     sizes = drawn(seed)
     away, past = distances(sizes), remembered(seed)
     assert (suspicions(sizes, past) <= tolerated(away) + 1e-12).all()
-    assert ((as_usual(away, sizes, past) > 0) <= (away > 0)).all()
+    assert (as_usual(away, sizes, past, torch.ones(7)).sign() * away.sign() >= 0).all()
 
 
 @given(seed=seeds, past=st.floats(1, 1e6))
@@ -101,6 +102,14 @@ def test_a_part_alone_gains_nothing(seed, past):
     sizes[3, HEAD] += 5
     known = torch.full((7,), past).double()
     assert_close(suspicions(sizes, known), tolerated(distances(sizes)))
+
+
+@given(seed=seeds, share=st.floats(-1, 0))
+def test_who_goes_against_the_others_gains_nothing(seed, share):
+    """What nobody learns from it leaves it long for ever."""
+    sizes = drawn(seed)
+    found = suspicions(sizes, remembered(seed), share)
+    assert_close(found, tolerated(distances(sizes)))
 
 
 @given(factor=factors)
