@@ -50,7 +50,7 @@ class InvalidArgumentError(VirtualConsistencyError, ValueError):
     def __init__(self, name: str, given: object, allowed: str) -> None:
         self.name = name
         self.given = given
-        super().__init__(f"{name}={given!r} is not possible: give {allowed}.")
+        super().__init__(f"{name}={quoted(given)} is not possible: give {allowed}.")
 
 
 class UnknownScoringError(InvalidArgumentError):

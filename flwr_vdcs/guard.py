@@ -119,10 +119,13 @@ class Guard:
         """Find those of some clients that are banned."""
         return self.ledger.banned(client_ids).keys()
 
-    def pardon(self, client_id: str) -> None:
-        """Forget the evidence against a client, its ban and its track record."""
-        self.ledger.pardon(client_id)
-        self._track_records.forget(client_id)
+    def pardon(self, client_id: str) -> bool:
+        """Forget the evidence against a client, its ban and its track record.
+
+        Tell whether there was anything to forget.
+        """
+        was_known = self._track_records.forget(client_id)
+        return self.ledger.pardon(client_id) or was_known
 
     def state_dict(self) -> dict[str, Any]:
         """Give what outlives the process, as plain values."""

@@ -13,11 +13,11 @@ class Judgement:
 
     Attributes
     ----------
-    scores : Tensor
+    scores
         One for each client; higher is more consistent.
-    reasons : sequence of str
+    reasons
         A sentence for each client, reported for those that are dropped; may be empty.
-    remembered : dict of str to Tensor
+    remembered
         By name a number for each client. When the same clients are scored next, it
         stands under that name among their features.
     """

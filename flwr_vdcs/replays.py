@@ -14,6 +14,9 @@ NUM_COMPARED = 4096
 NUM_OF_ORIGIN = 64
 """Values of each global array that are remembered."""
 
+MAX_CLIENTS = 10_000
+"""So many clients are remembered; those that sent longest ago are forgotten."""
+
 UNMOVED = 1e-4
 """Global states that are closer than this, relatively, may train to the same."""
 
@@ -44,7 +47,10 @@ class Replays:
             if sent == before and _has_moved(trained_from, origin):
                 replayed[place] = f"it sent the same arrays in round {when}"
             else:
+                self._last.pop(client_id, None)
                 self._last[client_id] = (sent, origin, server_round)
+        for client_id in list(self._last)[:-MAX_CLIENTS]:
+            del self._last[client_id]
         return replayed
 
 

@@ -164,9 +164,9 @@ class Ledger:
                 self._weigh(decision, _share_dropped(report), self.reputation)
         return self._ban(report, self.reputation)
 
-    def pardon(self, client_id: str) -> None:
-        """Forget all evidence against a client, and its ban."""
-        self._standings.pop(client_id, None)
+    def pardon(self, client_id: str) -> bool:
+        """Forget all evidence against a client, and its ban; tell if there was any."""
+        return self._standings.pop(client_id, None) is not None
 
     def state_dict(self) -> dict[str, Any]:
         """Give all as plain values, for JSON."""
@@ -190,6 +190,7 @@ class Ledger:
         }
         self.num_rounds = self.rounds_before = _count(state["num_rounds"])
         self._standings = standings
+        self._release()
 
     def _standing(self, client_id: str) -> Standing:
         return self._standings.get(client_id, Standing())
@@ -245,7 +246,7 @@ def _share_dropped(report: RoundReport) -> float:
 
 
 def _standing(evidence: float, parole: int | None) -> Standing:
-    if not 0 <= float(evidence) < float("inf"):
+    if isinstance(evidence, str) or not 0 <= float(evidence) < float("inf"):
         raise ValueError(f"evidence {evidence!r} is no number from 0")
     return Standing(float(evidence), None if parole is None else _count(parole))
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from flwr_vdcs.errors import StateError
+from flwr_vdcs.errors import StateError, quoted
 
 FORMAT = "flwr-vdcs state 1"
 """Names the format and its version."""
@@ -36,7 +37,9 @@ class StateFile:
             If the file cannot be read, is damaged or is something else.
         """
         try:
-            content = json.loads(self.path.read_bytes())
+            content = json.loads(
+                self.path.read_bytes(), parse_constant=_refuse, parse_float=_finite
+            )
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -65,12 +68,21 @@ class StateFile:
         if not isinstance(content, dict) or "format" not in content:
             raise StateError(self.path, "it holds no state of flwr-vdcs")
         if content["format"] != FORMAT:
-            found = f"expected format {FORMAT!r}, found {content['format']!r}"
+            found = f"expected format {FORMAT!r}, found {quoted(content['format'])}"
             raise StateError(self.path, found)
         state = content.get("state")
         if not isinstance(state, dict) or content.get("sha256") != _checksum(state):
             raise StateError(self.path, "its checksum does not fit its content")
         return state
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _refuse(text)
 
 
 def _checksum(state: Mapping[str, Any]) -> str:

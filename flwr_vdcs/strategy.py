@@ -45,6 +45,10 @@ def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     return signature.replace(parameters=parameters)
 
 
+NOT_A_STATE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading something else as a state raises."""
+
+
 class VirtualConsistencyStrategy:
     """Let a strategy aggregate only those updates that are consistent with the others.
 
@@ -221,13 +225,24 @@ class VirtualConsistencyStrategy:
         """
         try:
             self._guard.load_state_dict(state)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:
             allowed = f"what `state_dict` returned ({error!r})"
             raise InvalidArgumentError("state", state, allowed) from error
 
     def pardon(self, client_id: str) -> None:
-        """Forget all that is held against a client, and its ban if it is banned."""
-        self._guard.pardon(client_id)
+        """Forget all that is held against a client, and its ban if it is banned.
+
+        Ids are those of reports, which are Flower's; a warning tells where nothing is
+        held against one.
+        """
+        if not self._guard.pardon(client_id):
+            logger.warning("Nothing is held against a client with the id %r", client_id)
         self._save()
 
     def summary(self) -> None:
@@ -253,13 +268,17 @@ class VirtualConsistencyStrategy:
 
     def _resume(self) -> None:
         """Go on from the saved state, if there is one."""
-        state = self._state_file.read() if self._state_file else None
-        if self._state_file is None or state is None:
+        if self._state_file is None:
+            return
+        state = self._state_file.read()
+        if state is None:
+            logger.info("No state at %s yet: nobody is banned", self._state_file.path)
             return
         try:
             self.load_state_dict(state)
         except InvalidArgumentError as error:
-            raise StateError(self._state_file.path, error) from error
+            problem = f"it holds no state of a server ({error.__cause__!r})"
+            raise StateError(self._state_file.path, problem) from error
         rounds = self._guard.ledger.num_rounds
         logger.info("Going on after %d rounds with %s", rounds, self._state_file.path)
 

@@ -34,9 +34,9 @@ class TrackRecords:
         for client_id in list(self._records)[:-MAX_CLIENTS]:
             del self._records[client_id]
 
-    def forget(self, client_id: str) -> None:
-        """Remember nothing of a client."""
-        self._records.pop(client_id, None)
+    def forget(self, client_id: str) -> bool:
+        """Remember nothing of a client; tell whether there was anything."""
+        return self._records.pop(client_id, None) is not None
 
     def state_dict(self) -> dict[str, Any]:
         """Give all as plain values, for JSON."""

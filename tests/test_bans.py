@@ -15,6 +15,7 @@ from flwr.server.client_manager import SimpleClientManager
 
 from flwr_vdcs import Reputation, VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError, StateError
+from flwr_vdcs.state import StateFile
 from tests.federation import (
     InProcessGrid,
     LegacyClient,
@@ -195,6 +196,30 @@ def test_a_pardon_is_saved(tmp_path):
     assert json.loads(path.read_text())["state"]["clients"]["3"]["parole"] == 6
     strategy.pardon("3")
     assert json.loads(path.read_text())["state"]["clients"] == {}
+
+
+def test_a_pardon_of_somebody_unknown_is_told(caplog):
+    """A hospital's name instead of its id, for example."""
+    strategy = plugin(fed_avg())
+    strategy.pardon("General Hospital")
+    assert "Nothing is held against a client with the id 'General Hospital'" in (
+        caplog.text
+    )
+
+
+def test_a_start_without_a_state_is_told(tmp_path, caplog):
+    """So that a mistyped path is seen."""
+    plugin(fed_avg(), state_path=tmp_path / "state.json")
+    assert "No state at" in caplog.text
+
+
+def test_a_number_beyond_all_bounds_is_an_error_that_names_the_file(tmp_path):
+    """Though the checksum fits."""
+    path = tmp_path / "state.json"
+    clients = {"3": {"evidence": 10**400, "parole": None}}
+    StateFile(path).write({"num_rounds": 1, "clients": clients})
+    with pytest.raises(StateError, match=r"state\.json.*no state of a server"):
+        plugin(fed_avg(), state_path=path)
 
 
 def test_a_killed_server_goes_on_with_its_bans(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from flwr_vdcs import replays as module
 from flwr_vdcs.replays import Replays, fingerprint
 
 
@@ -47,6 +48,18 @@ def test_others_may_send_the_same():
     replays = Replays()
     replays.find(1, ["7"], {0: state(1)}, state(0))
     assert not replays.find(2, ["8"], {0: state(1)}, state(0.5))
+
+
+def test_those_that_sent_longest_ago_are_forgotten(monkeypatch):
+    """However many clients come and go, the memory is bounded."""
+    monkeypatch.setattr(module, "MAX_CLIENTS", 2)
+    replays = Replays()
+    for place, client in enumerate("7879"):
+        replays.find(1, [client], {0: state(place)}, state(0))
+    found = replays.find(
+        2, list("789"), {0: state(2), 1: state(1), 2: state(3)}, state(9)
+    )
+    assert found.keys() == {0, 2}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -115,9 +115,19 @@ def test_a_pardon_ends_it_at_once():
     ledger = Ledger(Reputation())
     while not ledger.note(dropping("0")):
         pass
-    ledger.pardon("0")
+    assert ledger.pardon("0")
     assert not ledger.banned(["0"])
     assert evidence(ledger, "0") == 0
+    assert not ledger.pardon("0")
+
+
+def test_a_parole_that_was_over_when_the_state_was_saved_is_over():
+    """Such a client is on probation, as if it had come back in time."""
+    ledger = Ledger(Reputation())
+    clients = {"0": {"evidence": 11.0, "parole": 4}}
+    ledger.load_state_dict({"num_rounds": 9, "clients": clients})
+    assert not ledger.banned(["0"])
+    assert evidence(ledger, "0") == pytest.approx(Reputation().limit / 2)
 
 
 def test_skipped_rounds_say_nothing():
@@ -171,7 +181,7 @@ def test_a_state_goes_on_where_it_was():
         {"num_rounds": 1, "clients": {"7": {}}},
         {"num_rounds": 1, "clients": {"7": {"evidence": -1, "parole": None}}},
         {"num_rounds": 1, "clients": {"7": {"evidence": inf, "parole": None}}},
-        {"num_rounds": 1, "clients": {"7": {"evidence": "x", "parole": None}}},
+        {"num_rounds": 1, "clients": {"7": {"evidence": "1", "parole": None}}},
         {"num_rounds": 1, "clients": {"7": {"evidence": 1, "parole": "soon"}}},
     ],
 )

@@ -62,6 +62,9 @@ def test_a_changed_value_is_an_error(file):
         ('{"format": "flwr-vdcs state 99"}', "expected format 'flwr-vdcs state 1'"),
         (json.dumps({"format": FORMAT}), "checksum"),
         (json.dumps({"format": FORMAT, "state": []}), "checksum"),
+        (json.dumps({"format": FORMAT, "state": {"a": float("nan")}}), "no JSON"),
+        (json.dumps({"format": FORMAT, "state": {"a": float("inf")}}), "no JSON"),
+        ('{"state": {"a": 1e999}}', "no JSON"),
     ],
 )
 def test_a_foreign_file_is_an_error(file, content, problem):

@@ -31,6 +31,11 @@ def raising() -> nn.Module:
     raise FileNotFoundError("weights.pt is\nnot there")
 
 
+def ending() -> nn.Module:
+    """End as a script does that does not like its arguments."""
+    raise SystemExit(3)
+
+
 def normalised() -> nn.Module:
     """Put batch normalisation after a convolution."""
     return nn.Sequential(

@@ -186,6 +186,7 @@ def test_models_that_no_server_could_protect_are_problems(model, message):
         ("not_a_model", "gives a dict, not a torch.nn.Module"),
         ("needing_an_argument", "raised TypeError: needing_an_argument() missing 1"),
         ("raising", "raised FileNotFoundError: weights.pt is not there."),
+        ("ending", "raised SystemExit: 3."),
         ("nothing", "AttributeError: module 'tests.cli.networks' has no attribute"),
     ],
 )
@@ -208,6 +209,7 @@ def test_factories_that_make_no_model_are_input_errors(model, message):
         (["--head", "nowhere"], "head='nowhere': there is no such layer"),
         (["--device", "abacus"], "device='abacus' is not available here"),
         (["--virtual-samples", "math:pi"], "--virtual-samples math:pi is no function"),
+        (["--virtual-samples", "math:sqrt"], "cannot be tried: TypeError: math.sqrt"),
         (["--clients", "2"], "2 is not in the range x>=3"),
         (["--scoring", "fair"], "'fair' is not one of"),
     ],

@@ -181,6 +181,22 @@ def test_a_file_without_rounds_is_an_input_error(tmp_path, text, message):
     assert not page.exists()
 
 
+def test_rounds_in_which_nobody_answered_are_an_input_error(tmp_path):
+    """A server that nobody reached has a log, and nothing to draw."""
+    log = write(tmp_path / "audit.jsonl", [a_round(1, []), a_round(2, [])])
+    found = run(app, ["report", str(log), "-o", str(tmp_path / "report.html")])
+    assert "no client answered in any round" in found.output
+    assert found.exit_code == 2
+
+
+def test_ids_of_any_length_are_sorted(tmp_path, drawn):
+    """Python makes no number of more than 4,300 digits."""
+    ids = ["7", "10", "9" * 5000]
+    log = write(tmp_path / "long.jsonl", [a_round(1, [decision(i) for i in ids])])
+    page = visible(drawn(log))
+    assert page.index(">7<") < page.index(">10<") < page.index("9" * 5000)
+
+
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
 def test_what_is_no_file_is_wrong_usage(tmp_path, name):
     """Neither a missing file nor a folder can be drawn."""

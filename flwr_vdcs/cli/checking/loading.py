@@ -50,7 +50,7 @@ def load_object(option: str, reference: str) -> Any:
         except (Exception, SystemExit) as error:  # whatever the module does
             raise InputError(
                 f"{option} {reference} cannot be imported from {Path.cwd()}: "
-                f"{_said(error)}. Run this in the folder that {module} is in, and name "
+                f"{said(error)}. Run this in the folder that {module} is in, and name "
                 "something that it has."
             ) from error
 
@@ -60,14 +60,14 @@ def _made(reference: str, factory: Any) -> Any:
         return factory
     try:
         return factory()
-    except Exception as error:  # whatever the user's function does
+    except (Exception, SystemExit) as error:  # whatever the user's function does
         raise InputError(
-            f"{reference}() raised {_said(error)}. Name a function that makes the "
+            f"{reference}() raised {said(error)}. Name a function that makes the "
             "model without arguments."
         ) from error
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """Put an error in one line."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

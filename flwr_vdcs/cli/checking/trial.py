@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
 from flwr_vdcs.arrays import State
+from flwr_vdcs.cli.checking.loading import said
 from flwr_vdcs.cli.checking.memory import watched
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.outcome import InputError, ProblemError
@@ -89,6 +90,13 @@ def try_out(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Tri
         raise kind(str(error)) from error
     except VirtualConsistencyError as error:
         raise InputError(str(error)) from error
+    except InputError:
+        raise
+    except Exception as error:  # whatever the model or its virtual samples do
+        raise InputError(
+            f"the model cannot be tried: {said(error)}. See that it runs on the "
+            "virtual samples, on the CPU or the --device that you name."
+        ) from error
 
 
 def _tried(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Trial:

@@ -47,7 +47,8 @@ def _counts(decisions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).groupby(decisions["client_id"]).sum()
 
 
-def _naturally(name: str) -> tuple[str | int, ...]:
+def _naturally(name: str) -> tuple[tuple[int, str], ...]:
     """Sort numbers in names as numbers: hospital-9 comes before hospital-10."""
     parts = re.split("([0-9]+)", name)
-    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts))
+    digits = [part.lstrip("0") if place % 2 else "" for place, part in enumerate(parts)]
+    return tuple((len(d), d or part) for d, part in zip(digits, parts, strict=True))

@@ -80,7 +80,7 @@ def read_log(paths: Sequence[Path]) -> Log:
     Raises
     ------
     InputError
-        If a file cannot be read, or no training round is in them.
+        If a file cannot be read, no training round is in them, or nobody answered.
     """
     raw = [line for path in paths for line in _lines(path)]
     lines = [line for line in map(_parsed, raw) if line is not None]
@@ -88,10 +88,14 @@ def read_log(paths: Sequence[Path]) -> Log:
     if not log.of("train"):
         found = f"no readable line in {len(raw)}" if raw else "nothing"
         found = "evaluations only" if lines else found
-        names = ", ".join(str(path) for path in paths)
         raise InputError(
-            f"no training round in {names}: found {found}. Give files that were "
-            "written with `audit_log=`, the oldest first."
+            f"no training round in {_named(paths)}: found {found}. Give files that "
+            "were written with `audit_log=`, the oldest first."
+        )
+    if not any(each.line.decisions for each in log.rounds):
+        raise InputError(
+            f"no client answered in any round of {_named(paths)}, so there is nothing "
+            "to draw."
         )
     return log
 
@@ -106,6 +110,10 @@ def numbered(lines: Iterable[Line]) -> Iterator[LoggedRound]:
             run, offset = run + 1, number
         number, last = offset + line.server_round, place
         yield LoggedRound(number, run, line)
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
 
 
 def _lines(path: Path) -> list[bytes]:
