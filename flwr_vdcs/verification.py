@@ -92,7 +92,10 @@ class _Chain:
         if is_first and previous != BEGINNING:
             self.notes.append(f"{place} continues an earlier file.")
         elif not is_first and previous != expected:
-            return "the line before was changed, or lines were removed or put in"
+            return (
+                "the line before was changed, lines were removed or put in, or the "
+                "files are not the oldest first"
+            )
         return ""
 
     def so_far(
@@ -109,8 +112,12 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _is_torn(line: bytes) -> bool:
-    """Tell whether a line begins as one that was to be written."""
-    return START.startswith(line.removesuffix(b"\n")[: len(START)])
+    """Tell whether a line begins as one that was to be written.
+
+    After a power failure its end may be zeros.
+    """
+    written = line.removesuffix(b"\n").rstrip(b"\0")
+    return START.startswith(written[: len(START)])
 
 
 def _parsed(line: bytes) -> dict[str, object] | None:

@@ -121,6 +121,17 @@ def test_a_torn_line_is_continued(path):
     assert found.num_lines == 6
 
 
+@pytest.mark.parametrize("start", [b"", b'{"time": "2026', b'{"time": "x"}'])
+def test_zeros_of_a_power_failure_are_torn(path, start):
+    """Some file systems leave them where a write was cut off."""
+    with path.open("ab") as file:
+        file.write(start + b"\0" * 100)
+    AuditLog(path).append(report(6))
+    found = verify([path])
+    assert found.is_whole
+    assert found.notes == ("audit.jsonl, line 6 is torn: a write was cut off there.",)
+
+
 def test_a_changed_fragment_shows(path):
     """The line after a torn one vouches for it."""
     path.write_bytes(path.read_bytes()[:-30])

@@ -34,6 +34,9 @@ def verify(
     with explained():
         expected = _checked(expect)
         found = verified(logs)
+        if not found.num_lines:
+            names = ", ".join(str(path) for path in logs)
+            raise InputError(f"there is no line in {names}: name an audit log.")
     typer.echo(in_one_line(found))
     for note in found.notes:
         typer.echo(f"note: {note}")

@@ -74,6 +74,14 @@ def test_rotated_files_are_one_log(log, tmp_path):
     assert run(app, ["verify", str(second), str(first)]).exit_code == 1
 
 
+def test_an_empty_file_is_no_log(tmp_path):
+    """It proves nothing, so it is not called whole."""
+    (tmp_path / "audit.jsonl").touch()
+    found = run(app, ["verify", str(tmp_path / "audit.jsonl")])
+    assert "there is no line in" in found.output
+    assert found.exit_code == 2
+
+
 def test_a_file_that_cannot_be_read_is_an_input_error(log, monkeypatch):
     """A disk that fails is told in one line."""
 
