@@ -13,11 +13,11 @@ class Judgement:
 
     Attributes
     ----------
-    scores
+    scores : Tensor
         One for each client; higher is more consistent.
-    reasons
+    reasons : list of str
         A sentence for each client, reported for those that are dropped; may be empty.
-    remembered
+    remembered : dict
         By name a number for each client. When the same clients are scored next, it
         stands under that name among their features.
     """
