@@ -37,8 +37,11 @@ EXAGGERATED_AT_ONCE = 0.5
 MISSED = 0.1
 """By how much less or more it may in the average over many rounds."""
 
-COPY = 10.0
-"""How suspicious a copy of an earlier update is."""
+COPY = 2.4
+"""How suspicious a copy of an earlier update is.
+
+Not enough for a ban: a malicious client may have copied an honest one's and been faster.
+"""
 
 MAX_UPDATE = 2.0
 """A longer update is less trusted than it is long: it goes on at this length."""
@@ -85,7 +88,7 @@ class HardenedScoring:
         \frac{H_k - \tilde H}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)},\;
         \frac{\tilde h - h_k}{0.25}\Bigr)
 
-    and -10 for all copies of an update but the first. The median client's share is
+    and -2.4 for all copies of an update but the first. The median client's share is
     about 1, that of its reversed update -1. A score below -1 is beyond what honest
     clients differ by.
 

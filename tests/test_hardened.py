@@ -18,7 +18,7 @@ from flwr_vdcs.scoring import resolve_scoring
 
 SCORING = HardenedScoring()
 TOLERANCES = (4.0, 4.0, 5.0, 4.0, 20.0, 3.5)
-COPY = 10.0
+COPY = 2.4
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -304,12 +304,13 @@ def test_a_weak_consensus_tells_less():
 
 
 def test_all_copies_but_the_first_are_suspicious():
-    """Three who send the same count once, and two of them score -10."""
+    """Three who send the same count once, and two of them are dropped, yet not banned."""
     direction = sharing([1, 1, 1, 1, 1, 1])
     direction[3] = direction[5] = direction[1]
     evidence = evidence_of(direction)
     expected = torch.tensor([0, 0, 0, -COPY, 0, -COPY], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected, atol=1e-6, rtol=0)
+    assert SCORING.ban_threshold < -COPY < SCORING.threshold
     reasons = SCORING.judge(evidence).reasons
     assert [r == "a copy of another update" for r in reasons] == [
         score == -COPY for score in expected.tolist()
