@@ -40,7 +40,7 @@ MISSED = 0.1
 COPY = 2.4
 """How suspicious a copy of an earlier update is.
 
-Not enough for a ban: a malicious client may have copied an honest one's and been faster.
+Not enough for a ban: a malicious client may copy an honest one's and be faster.
 """
 
 MAX_UPDATE = 2.0

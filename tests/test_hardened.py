@@ -304,7 +304,7 @@ def test_a_weak_consensus_tells_less():
 
 
 def test_all_copies_but_the_first_are_suspicious():
-    """Three who send the same count once, and two of them are dropped, yet not banned."""
+    """Three who send the same count once, and two are dropped, yet not banned."""
     direction = sharing([1, 1, 1, 1, 1, 1])
     direction[3] = direction[5] = direction[1]
     evidence = evidence_of(direction)
