@@ -1,6 +1,7 @@
 """The same app in a real simulation, and as a bundle."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -32,6 +33,7 @@ def output(flower):
     process = flower.run(EXAMPLE, NUM_HOSPITALS, config, log)
     assert process.wait(timeout=240) == 0, log.read_text()
     if RAY_DID_NOT_START in log.read_text():
+        shutil.rmtree(output)  # the model before training has been written
         process = flower.run(EXAMPLE, NUM_HOSPITALS, config, log)
         assert process.wait(timeout=240) == 0, log.read_text()
     assert "and 0 failures" in log.read_text(), log.read_text()
