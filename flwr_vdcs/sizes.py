@@ -2,7 +2,7 @@
 
 Honest clients do not finish at the same time. One that still sends what it sent when it
 was like the others is long only because they have become short. It is judged as if its
-update were shortened, as a kept one is anyway.
+update were as long as the median one.
 """
 
 from collections.abc import Mapping

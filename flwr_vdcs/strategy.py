@@ -225,13 +225,7 @@ class VirtualConsistencyStrategy:
         """
         try:
             self._guard.load_state_dict(state)
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            OverflowError,
-        ) as error:
+        except NOT_A_STATE as error:
             allowed = f"what `state_dict` returned ({error!r})"
             raise InvalidArgumentError("state", state, allowed) from error
 

@@ -1,7 +1,8 @@
 """Errors to exit codes: what a command says when it cannot go on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -24,6 +25,11 @@ class ProblemError(InputError):
     """What was to be checked is not as it should be."""
 
     exit_code = FOUND_A_PROBLEM
+
+
+def listed(paths: Sequence[Path]) -> str:
+    """Name some files in a message."""
+    return ", ".join(str(path) for path in paths)
 
 
 @contextmanager

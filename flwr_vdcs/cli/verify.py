@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flwr_vdcs.cli.chain import in_one_line, verified
-from flwr_vdcs.cli.outcome import InputError, explained, stop_at_problem
+from flwr_vdcs.cli.outcome import InputError, explained, listed, stop_at_problem
 
 HASH = re.compile("[0-9a-f]{64}")
 
@@ -35,8 +35,7 @@ def verify(
         expected = _checked(expect)
         found = verified(logs)
         if not found.num_lines:
-            names = ", ".join(str(path) for path in logs)
-            raise InputError(f"there is no line in {names}: name an audit log.")
+            raise InputError(f"there is no line in {listed(logs)}: name an audit log.")
     typer.echo(in_one_line(found))
     for note in found.notes:
         typer.echo(f"note: {note}")

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from flwr_vdcs.cli.outcome import InputError
+from flwr_vdcs.cli.outcome import InputError, listed
 from flwr_vdcs.report import RoundReport
 
 
@@ -89,12 +89,12 @@ def read_log(paths: Sequence[Path]) -> Log:
         found = f"no readable line in {len(raw)}" if raw else "nothing"
         found = "evaluations only" if lines else found
         raise InputError(
-            f"no training round in {_named(paths)}: found {found}. Give files that "
+            f"no training round in {listed(paths)}: found {found}. Give files that "
             "were written with `audit_log=`, the oldest first."
         )
     if not any(each.line.decisions for each in log.rounds):
         raise InputError(
-            f"no client answered in any round of {_named(paths)}, so there is nothing "
+            f"no client answered in any round of {listed(paths)}, so there is nothing "
             "to draw."
         )
     return log
@@ -110,10 +110,6 @@ def numbered(lines: Iterable[Line]) -> Iterator[LoggedRound]:
             run, offset = run + 1, number
         number, last = offset + line.server_round, place
         yield LoggedRound(number, run, line)
-
-
-def _named(paths: Sequence[Path]) -> str:
-    return ", ".join(str(path) for path in paths)
 
 
 def _lines(path: Path) -> list[bytes]:
