@@ -36,8 +36,8 @@ class Agreement:
     along, whole
         How far it goes, and how far the median client does. What honest clients do not
         have in common, as with a head that has learned nothing, counts in neither.
-    confirmed
-        How much it confirms the head.
+    confirmed, expected
+        How much it confirms the head, and how much the median client does.
     rounds
         How many rounds that is.
     """
@@ -45,6 +45,7 @@ class Agreement:
     along: Float[Tensor, " clients"]
     whole: Float[Tensor, " clients"]
     confirmed: Float[Tensor, " clients"]
+    expected: Float[Tensor, " clients"]
     rounds: Float[Tensor, " clients"]
 
     @property
@@ -57,6 +58,14 @@ class Agreement:
         """Average the confirmation of the head."""
         return self.confirmed / self.rounds
 
+    @property
+    def surplus(self) -> Float[Tensor, " clients"]:
+        """Average what it confirms more than the median client in the same rounds.
+
+        Heads are confirmed less and less, and clients take part in different rounds.
+        """
+        return (self.confirmed - self.expected) / self.rounds
+
     def after(self, past: "Agreement") -> "Agreement":
         """Add a round to those before it.
 
@@ -68,6 +77,7 @@ class Agreement:
             along=FADING * earlier + self.along,
             whole=FADING * past.whole + self.whole,
             confirmed=FADING * past.confirmed + self.confirmed,
+            expected=FADING * past.expected + self.expected,
             rounds=FADING * past.rounds + self.rounds,
         )
 
@@ -83,9 +93,16 @@ def find_agreement(
     kinds
         Of each kind in `WEIGHTS` the cosines.
     typical
-        Of each kind the median client's, at least zero.
+        Of each kind the median client's. What is below zero is not shared.
     """
-    along = sum(WEIGHTS[kind] * typical[kind] * kinds[kind] for kind in WEIGHTS)
-    whole = sum(WEIGHTS[kind] * typical[kind] ** 2 for kind in WEIGHTS)
+    shared = {kind: typical[kind].clamp_min(0) for kind in WEIGHTS}
+    along = sum(WEIGHTS[kind] * shared[kind] * kinds[kind] for kind in WEIGHTS)
+    whole = sum(WEIGHTS[kind] * shared[kind] ** 2 for kind in WEIGHTS)
     once = torch.ones_like(kinds["head"])
-    return Agreement(along * once, whole * once, kinds["head"], once)
+    return Agreement(
+        along=along * once,
+        whole=whole * once,
+        confirmed=kinds["head"],
+        expected=typical["head"] * once,
+        rounds=once,
+    )

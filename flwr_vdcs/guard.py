@@ -157,6 +157,8 @@ class Guard:
         self.probe.start_round(samples, seed, global_state, momentum)
         scored = self._score(updates, admission.states, global_state)
         selection = self._select(updates, admission, scored)
+        if not selection.skipped:
+            self._remember(updates, scored)
         short = self._shortened(admission.states, selection.decisions, global_state)
         report = RoundReport(
             server_round=server_round,
@@ -219,10 +221,12 @@ class Guard:
         client_ids = {place: updates[place].client_id for place in states}
         records = self._track_records.of(list(client_ids.values()))
         past = dict(zip(client_ids, records, strict=True))
-        scored = score(states, global_state, self.scoring, self.probe, past)
+        return score(states, global_state, self.scoring, self.probe, past)
+
+    def _remember(self, updates: Sequence[Update], scored: Scored) -> None:
+        """Note the track records for the clients' next rounds."""
         remembered = scored.remembered.items()
-        self._track_records.note({client_ids[p]: record for p, record in remembered})
-        return scored
+        self._track_records.note({updates[p].client_id: row for p, row in remembered})
 
     def _select(
         self, updates: Sequence[Update], admission: Admission, scored: Scored

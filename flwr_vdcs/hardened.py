@@ -71,8 +71,9 @@ class HardenedScoring:
         n_k = \tilde c\,c_k + 16\,\tilde h\,h_k + 32\,\tilde m\,m_k, \qquad
         d = \tilde c^2 + 16\,\tilde h^2 + 32\,\tilde m^2
 
-    and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k` and :math:`H_k R_k`, the
-    sums of :math:`n_k`, :math:`d`, 1 and :math:`h_k` with 0.8 to the power of the
+    and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k`, :math:`H_k R_k` and
+    :math:`G_k R_k`, the sums of :math:`n_k`, :math:`d`, 1, :math:`h_k` and
+    :math:`h_k` less the median of all :math:`h_j`, with 0.8 to the power of the
     client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
     the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
     :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
@@ -84,8 +85,8 @@ class HardenedScoring:
         s_k = -\max\Bigl(
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
-        \frac{\tilde H - H_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
-        \frac{H_k - \tilde H}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)},\;
+        \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
+        \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)},\;
         \frac{\tilde h - h_k}{0.25}\Bigr)
 
     and -2.4 for all copies of an update but the first. The median client's share is
@@ -109,7 +110,7 @@ class HardenedScoring:
     threshold = -1.0
     ban_threshold = -2.5
     max_update = MAX_UPDATE
-    remembered = ("along", "whole", "confirmed", "rounds", "length")
+    remembered = ("along", "whole", "confirmed", "expected", "rounds", "length")
 
     def features(
         self, probe: Probe, global_state: State, update: State
@@ -169,8 +170,7 @@ def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
         "momentum": features["with_momentum"],
     }
     typical = {
-        kind: _median(cosines, peers.is_first).clamp_min(0)
-        for kind, cosines in kinds.items()
+        kind: _median(cosines, peers.is_first) for kind, cosines in kinds.items()
     }
     return find_agreement(kinds, typical)
 
@@ -191,16 +191,16 @@ def _by_confirmation(
 
     The average of many rounds is more exact than one of them.
     """
-    confirmation = over_rounds.confirmation
-    typical = _median(confirmation, peers.is_first)
+    typical = _median(over_rounds.confirmation, peers.is_first)
+    surplus = over_rounds.surplus
 
     def allowed(at_once: float) -> Tensor:
         least = MISSED + (at_once - MISSED) / over_rounds.rounds
         return least.maximum(LOST_AGREEMENT * typical)
 
     return {
-        "unlearning": _lacking(confirmation, peers) / allowed(UNDONE_AT_ONCE),
-        "exaggeration": _lacking(-confirmation, peers) / allowed(EXAGGERATED_AT_ONCE),
+        "unlearning": _lacking(surplus, peers) / allowed(UNDONE_AT_ONCE),
+        "exaggeration": _lacking(-surplus, peers) / allowed(EXAGGERATED_AT_ONCE),
     }
 
 

@@ -119,15 +119,20 @@ def _recalling(
     scoring: Scoring,
     past: Mapping[int, Record],
 ) -> Features:
-    """Add what the scoring remembers of each client; of new ones it knows zeros."""
-    names = getattr(scoring, "remembered", ())
+    """Add what the scoring remembers of each client; of new ones it knows zeros.
+
+    So it does of a record that lacks a number, which another version wrote.
+    """
+    names: Sequence[str] = getattr(scoring, "remembered", ())
     if not names:
         return features
     if isinstance(features, Tensor):
         allowed = "one whose `features` is a dictionary, as it has `remembered`"
         raise InvalidArgumentError("scoring", scoring.name, allowed)
-    rows = [past.get(place, {}) for place in places]
-    recalled = {name: [row.get(name, 0.0) for row in rows] for name in names}
+    new = dict.fromkeys(names, 0.0)
+    records = [past.get(place, new) for place in places]
+    rows = [record if record.keys() >= new.keys() else new for record in records]
+    recalled = {name: [row[name] for row in rows] for name in names}
     return {
         **features,
         **{n: torch.tensor(v, dtype=torch.float64) for n, v in recalled.items()},

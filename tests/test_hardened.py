@@ -69,7 +69,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
     All majorities are tried.
     """
     clients = range(len(rounds[0]["with_head"]))
-    sums = {name: [0.0] * len(clients) for name in "NDHR"}
+    sums = {name: [0.0] * len(clients) for name in "NDHGR"}
     long = [0.0] * len(clients)
     for evidence in rounds:
         heads, ways = evidence["with_head"].tolist(), evidence["with_momentum"].tolist()
@@ -87,7 +87,9 @@ def literal_scores(rounds: list[dict]) -> list[float]:
         d = c * c + 16 * h * h + 32 * m * m
         n = [c * with_peers[i] + 16 * h * heads[i] + 32 * m * ways[i] for i in clients]
         sums["N"] = [min(max(sums["N"][i], -w), w) for i, w in enumerate(sums["D"])]
-        for name, values in (("N", n), ("D", [d] * 99), ("H", heads), ("R", [1] * 99)):
+        more = [head - median(heads) for head in heads]
+        added = {"N": n, "D": [d] * 99, "H": heads, "G": more, "R": [1] * 99}
+        for name, values in added.items():
             sums[name] = [0.8 * sums[name][i] + values[i] for i in clients]
         before, sizes = long, evidence["sizes"].tolist()
         middle = [median(place) for place in zip(*sizes, strict=True)]
@@ -103,6 +105,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
     now = [n[i] / max(d, 0.05**2) for i in clients]
     share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
     confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
+    surplus = [sums["G"][i] / sums["R"][i] for i in clients]
     scores = []
     for i in clients:
         suspicions = []
@@ -113,7 +116,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             if away > 0 and SIZES[p] != "running statistics":
                 away = max(away - still, 0)
             suspicions.append(abs(away) / math.log(tolerance))
-        undone = median(confirmed) - confirmed[i]
+        undone = median(surplus) - surplus[i]
         suspicions += [
             (median(share) - share[i]) / 1.25,
             (median(now) - now[i]) / 1.75,
@@ -187,6 +190,16 @@ def test_hand_worked_exaggeration_over_rounds():
         assert judged.scores[4].item() == pytest.approx(expected)
         assert (judged.scores[4] < SCORING.threshold) == (num_rounds == 2)
     assert judged.reasons[4] == "its updates confirm the head as training does not"
+
+
+def test_one_that_was_away_is_compared_with_the_rounds_it_was_in():
+    """It confirmed 0.4 like all others then, they confirm 0.05 by now, as it does."""
+    early, late = (evidence_of(sharing([1] * 5), [h] * 5) for h in (0.4, 0.05))
+    away = judge_all([early] * 5).remembered
+    others = judge_all([early] * 5 + [late] * 20).remembered
+    returned = {n: torch.cat([others[n][:4], away[n][4:]]) for n in others}
+    scores = SCORING.judge({**late, **returned}).scores
+    assert_close(scores, torch.zeros(5).double(), atol=1e-6, rtol=0)
 
 
 def test_hand_worked_length_over_rounds():

@@ -153,6 +153,15 @@ def test_those_that_cannot_be_looked_at_are_not_remembered():
     assert found.remembered == {0: {"times": 5}, 4: {"times": 7}}
 
 
+def test_a_record_that_lacks_a_number_counts_for_nothing():
+    """Another version of the scoring wrote it; half of it would mislead."""
+    counting = Counting(lambda delta: {"d": delta})
+    counting.remembered = ("times", "more")
+    past = {0: {"times": 4.0}, 2: {"times": 4.0, "more": 0.0}}
+    found = score(states(3, 1), START, counting, None, past)
+    assert found.remembered == {0: {"times": 1}, 2: {"times": 5}}
+
+
 def test_one_tensor_has_no_place_for_what_is_remembered():
     """The error says that features must have names."""
     with pytest.raises(InvalidArgumentError, match="`features` is a dictionary"):
