@@ -7,15 +7,13 @@ import torch
 from torch import Tensor
 
 from flwr_vdcs.arrays import State
+from flwr_vdcs.memory import LastClients
 
 NUM_COMPARED = 4096
 """Values of each sent array that are compared; trained ones never agree in all."""
 
 NUM_OF_ORIGIN = 64
 """Values of each global array that are remembered."""
-
-MAX_CLIENTS = 10_000
-"""So many clients are remembered; those that sent longest ago are forgotten."""
 
 UNMOVED = 1e-4
 """Global states that are closer than this, relatively, may train to the same."""
@@ -25,7 +23,7 @@ class Replays:
     """Remember what each client sent last, and the global state it was sent for."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[str, Tensor, int]] = {}
+        self._last: LastClients[tuple[str, Tensor, int]] = LastClients()
 
     def find(
         self,
@@ -47,10 +45,7 @@ class Replays:
             if sent == before and _has_moved(trained_from, origin):
                 replayed[place] = f"it sent the same arrays in round {when}"
             else:
-                self._last.pop(client_id, None)
-                self._last[client_id] = (sent, origin, server_round)
-        for client_id in list(self._last)[:-MAX_CLIENTS]:
-            del self._last[client_id]
+                self._last.note(client_id, (sent, origin, server_round))
         return replayed
 
 

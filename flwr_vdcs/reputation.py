@@ -16,6 +16,7 @@ from math import log
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.memory import LastClients
 from flwr_vdcs.report import Decision, RoundReport
 
 EVEN = 0.5
@@ -126,7 +127,7 @@ class Ledger:
         self.reputation = reputation
         self.num_rounds = 0
         self.rounds_before = 0
-        self._standings: dict[str, Standing] = {}
+        self._standings: LastClients[Standing] = LastClients()
 
     def banned(self, client_ids: Iterable[str]) -> dict[str, str]:
         """Find those that are banned in the round to come, and say until when."""
@@ -184,10 +185,9 @@ class Ledger:
         KeyError, TypeError, ValueError
             If it is no state of a ledger; then nothing is changed.
         """
-        standings = {
-            str(client_id): _standing(**fields)
-            for client_id, fields in state["clients"].items()
-        }
+        standings: LastClients[Standing] = LastClients()
+        for client_id, fields in state["clients"].items():
+            standings.note(str(client_id), _standing(**fields))
         self.num_rounds = self.rounds_before = _count(state["num_rounds"])
         self._standings = standings
         self._release()
@@ -204,7 +204,7 @@ class Ledger:
         evidence = standing.evidence + reputation.evidence(decision, share_dropped)
         if evidence > 0:
             capped = min(evidence, reputation.limit)
-            self._standings[decision.client_id] = Standing(capped)
+            self._standings.note(decision.client_id, Standing(capped))
         else:
             self._standings.pop(decision.client_id, None)
 

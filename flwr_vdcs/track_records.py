@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from flwr_vdcs.memory import LastClients
+
 Record = Mapping[str, float]
 """What is remembered of one client, by name."""
-
-MAX_CLIENTS = 10_000
-"""So many clients are remembered; those that were scored longest ago are forgotten."""
 
 
 class TrackRecords:
     """Keep what a scoring remembers, over the rounds and over restarts."""
 
     def __init__(self) -> None:
-        self._records: dict[str, Record] = {}
+        self._records: LastClients[Record] = LastClients()
 
     def of(self, client_ids: Sequence[str]) -> list[Record]:
         """Give the clients' records, empty ones for clients without."""
@@ -29,10 +28,7 @@ class TrackRecords:
         """Replace records; one with a number that is not finite leaves the old."""
         for client_id, record in records.items():
             if all(map(isfinite, record.values())):
-                self._records.pop(client_id, None)
-                self._records[client_id] = record
-        for client_id in list(self._records)[:-MAX_CLIENTS]:
-            del self._records[client_id]
+                self._records.note(client_id, record)
 
     def forget(self, client_id: str) -> bool:
         """Remember nothing of a client; tell whether there was anything."""
@@ -50,10 +46,11 @@ class TrackRecords:
         AttributeError, TypeError, ValueError
             If it is no state of track records; then nothing is changed.
         """
-        self._records = {
-            str(client_id): {str(name): _finite(value) for name, value in row.items()}
-            for client_id, row in state.items()
-        }
+        records: LastClients[Record] = LastClients()
+        for client_id, row in state.items():
+            record = {str(name): _finite(value) for name, value in row.items()}
+            records.note(str(client_id), record)
+        self._records = records
 
 
 def _finite(value: Any) -> float:

@@ -110,10 +110,10 @@ def test_consensus_follows_the_order_of_clients(seed, order):
 
 
 def test_copies_by_hand():
-    """Of differences of 1, one of 0.05 is a copy's and one of 0.2 is not."""
+    """Of differences of 1, one of 0.00005 is a copy's and one of 0.0002 is not."""
     similarity = torch.eye(5).double()
-    similarity[0, 1] = similarity[1, 0] = 0.95
-    similarity[2, 3] = similarity[3, 2] = 0.8
+    similarity[0, 1] = similarity[1, 0] = 1 - 5e-5
+    similarity[2, 3] = similarity[3, 2] = 1 - 2e-4
     expected = torch.eye(5).bool()
     expected[0, 1] = expected[1, 0] = True
     assert torch.equal(find_copies(similarity), expected)

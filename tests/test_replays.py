@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flwr_vdcs import replays as module
+from flwr_vdcs import memory
 from flwr_vdcs.replays import Replays, fingerprint
 
 
@@ -52,7 +52,7 @@ def test_others_may_send_the_same():
 
 def test_those_that_sent_longest_ago_are_forgotten(monkeypatch):
     """However many clients come and go, the memory is bounded."""
-    monkeypatch.setattr(module, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(memory, "MAX_CLIENTS", 2)
     replays = Replays()
     for place, client in enumerate("7879"):
         replays.find(1, [client], {0: state(place)}, state(0))

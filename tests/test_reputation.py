@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs import Decision, Reputation, RoundReport
+from flwr_vdcs import Decision, Reputation, RoundReport, memory
 from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.reputation import Ledger
 
@@ -193,6 +193,16 @@ def test_what_is_no_state_is_refused(state):
     with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
         ledger.load_state_dict(state)
     assert ledger.state_dict() == before
+
+
+def test_evidence_against_those_long_gone_is_forgotten(monkeypatch):
+    """However many clients come and go, the memory is bounded."""
+    monkeypatch.setattr(memory, "MAX_CLIENTS", 2)
+    ledger = Ledger(Reputation())
+    for client in "012":
+        ledger.note(dropping(client, of=10))
+        assert evidence(ledger, client) > 0
+    assert ledger.state_dict()["clients"].keys() == {"1", "2"}
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import math
 import flwr.serverapp.strategy as message
 import pytest
 
-from flwr_vdcs import VirtualConsistencyStrategy
+from flwr_vdcs import VirtualConsistencyStrategy, memory
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.track_records import MAX_CLIENTS, TrackRecords
+from flwr_vdcs.track_records import TrackRecords
 from tests.federation import InProcessGrid, arrays_of, honest_client, record_of
 from tests.models import mlp
 
@@ -35,13 +35,14 @@ def test_a_number_that_is_not_finite_leaves_the_old_record(value):
     assert found.of(["a"]) == [{"n": 1.0}]
 
 
-def test_those_scored_longest_ago_are_forgotten():
-    """However many clients come and go, the memory is bounded."""
+def test_those_scored_longest_ago_are_forgotten(monkeypatch):
+    """However many clients come and go, and also from a state."""
+    monkeypatch.setattr(memory, "MAX_CLIENTS", 2)
     found = records(old=1.0, active=1.0)
-    for number in range(MAX_CLIENTS):
-        found.note({f"{number}": {"n": 0.0}, "active": {"n": 1.0}})
-    assert len(found.state_dict()) == MAX_CLIENTS
-    assert found.of(["old", "0", "1", "active"]) == [{}, {}, {"n": 0.0}, {"n": 1.0}]
+    found.note({"active": {"n": 2.0}, "new": {"n": 3.0}})
+    assert found.state_dict() == {"active": {"n": 2.0}, "new": {"n": 3.0}}
+    found.load_state_dict({name: {"n": 0.0} for name in "abc"})
+    assert found.state_dict().keys() == {"b", "c"}
 
 
 def test_forgotten_on_demand():
@@ -100,6 +101,17 @@ def test_rounds_of_a_run_are_remembered(num_malicious):
     _, seen = train(3, num_malicious=num_malicious)
     rounds = [records["1"]["rounds"] for records in seen]
     assert rounds == pytest.approx([1, 1.8, 2.44])
+
+
+def test_a_round_that_is_skipped_is_not_remembered():
+    """Two updates tell nothing about either."""
+    seen: list[dict] = []
+    strategy = plugin(on_round=lambda _: seen.append(strategy.state_dict()))
+    strategy.strategy.min_available_nodes = strategy.strategy.min_train_nodes = 2
+    grid = InProcessGrid({node: honest_client(node) for node in (1, 2)})
+    strategy.start(grid, record_of(arrays_of(mlp())), num_rounds=1)
+    assert strategy.reports[0].skipped
+    assert seen[0]["track_records"] == {}
 
 
 def test_the_published_score_remembers_nothing():
