@@ -33,7 +33,9 @@ def show(tally: Tally, console: Console) -> None:
 
 def main(
     *,
-    replies: Annotated[int, typer.Option(min=1, help="How many to mutate.")] = 20_000,
+    replies: Annotated[
+        int, typer.Option(min=1, help="How many to have judged.")
+    ] = 20_000,
     seed: Annotated[int, typer.Option(help="Decides which, and how.")] = 0,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The CSV file to write.")
@@ -46,8 +48,8 @@ def main(
     with Progress(console=console) as progress:
         bar = progress.add_task("Mutated replies", total=replies)
         for _ in run_rounds(seed, tally):
-            progress.update(bar, completed=tally.num_replies)
-            if tally.num_replies >= replies:
+            progress.update(bar, completed=tally.num_judged)
+            if tally.num_judged >= replies:
                 break
     show(tally, console)
     tally.write(output)

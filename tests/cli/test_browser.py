@@ -109,6 +109,30 @@ def test_it_draws_everything_without_a_complaint(opened, width):
     assert page.complaints == []
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_it_holds_months_of_a_large_federation(opened, width):
+    """Every row has its name beside it, everything is found, and nothing is cut off."""
+    clients = [f"hospital {number}" for number in range(100)]
+    rounds = [
+        a_round(
+            n,
+            [
+                decision(c, "dropped" if c == clients[n % 9] else "kept")
+                for c in clients
+            ],
+        )
+        for n in range(1, 201)
+    ]
+    page = opened(rounds, width)
+    expect(page.page.locator("#verdicts .ytick")).to_have_count(100)
+    page.page.select_option("#client", label="hospital 8")
+    page.page.get_by_role("searchbox").fill("dropped")
+    expect(page.page.locator(".dt-info")).to_contain_text("of 22 entries")
+    root = "document.documentElement"
+    assert page.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+    assert page.complaints == []
+
+
 def test_the_table_can_be_searched(opened):
     """Whatever stands in a row is found."""
     page = opened(three_rounds())

@@ -181,7 +181,7 @@ def test_the_trials_find_no_harm():
     """A hundred and fifty mutated replies; the committed file has 20,000."""
     tally = Tally()
     rounds = run_rounds(7, tally)
-    while tally.num_replies < 150:
+    while tally.num_judged < 150:
         next(rounds)
     assert [tally.total(name) for name in (RAISED, NOT_FINITE, INNOCENT)] == [0, 0, 0]
     assert tally.problems == []

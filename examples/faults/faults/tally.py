@@ -30,9 +30,9 @@ class Tally:
         self.problems: list[str] = []
 
     @property
-    def num_replies(self) -> int:
-        """How many mutated replies there were."""
-        return sum(counts["replies"] for counts in self.counts.values())
+    def num_judged(self) -> int:
+        """How many mutated replies the plugin had to judge: all but errors."""
+        return self.total("replies") - self.total("errors")
 
     def add_round(self, sent: Round, reports: Sequence[RoundReport]) -> None:
         """Count the mutated replies of a round, and what was decided on them.
