@@ -82,12 +82,14 @@ class HardenedScoring:
 
     .. math::
 
-        s_k = -\max\Bigl(
+        \begin{aligned}
+        s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
-        \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
-        \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)},\;
+        \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)}, \\
+        & \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)},\;
         \frac{\tilde h - h_k}{0.25}\Bigr)
+        \end{aligned}
 
     and -2.4 for all copies of an update but the first. The median client's share is
     about 1, that of its reversed update -1. A score below -1 is beyond what honest

@@ -26,20 +26,31 @@ from faults.outcome import Outcome
 COLUMNS = ("trial", "repeat", *(field.name for field in fields(Outcome)))
 
 
+def finished(output: Path) -> set[tuple[int, str]]:
+    """Read which trials the file has."""
+    if not output.exists():
+        return set()
+    with output.open(newline="") as file:
+        return {(int(row["repeat"]), row["trial"]) for row in csv.DictReader(file)}
+
+
 def main(
     *,
     repeats: Annotated[int, typer.Option(min=1, help="How often each trial.")] = 3,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The CSV file to write.")
+        Path, typer.Option("-o", "--output", help="The CSV file to add to.")
     ] = Path("outages.csv"),
 ) -> None:
-    """Run every trial some times; a trial that fails ends the program."""
+    """Run every trial that the file lacks; one that fails ends the program."""
     exit_on_signals()
     console = Console()
+    done = finished(output)
     plan = [(number, name) for number in range(1, repeats + 1) for name in TRIALS]
-    with output.open("w", newline="") as file:
+    plan = [trial for trial in plan if trial not in done]
+    with output.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
+        if not done:
+            writer.writeheader()
         for number, name in track(plan, "Trials", console=console):
             with tempfile.TemporaryDirectory(prefix="outages-") as folder:
                 found = TRIALS[name](Path(folder))

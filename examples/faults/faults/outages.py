@@ -38,17 +38,10 @@ def kill_hospital(folder: Path) -> Outcome:
 
 def halt_client_app(folder: Path) -> Outcome:
     """Let a ClientApp stand still for good in the middle of its training."""
-    config = CONFIG | {"local-epochs": 25}
+    config = CONFIG | {"local-epochs": 50}
     with Federation(folder, hospitals=NUM_HOSPITALS) as federation:
         watch = Watch(federation.start_run(config))
-        halted = _wait_until_it_trains(federation, watch)
-        wait_until(
-            f"{VICTIM} has trained for a while",
-            lambda: sum(p.cpu_times().user for p in halted) > SECONDS_OF_TRAINING,
-            SECONDS_TO_WAIT,
-            [federation.superlink],
-        )
-        for process in halted:
+        for process in _wait_until_it_trains(federation, watch, SECONDS_OF_TRAINING):
             process.suspend()
         watch.finish()
         return outcome(federation, watch, seconds=watch.seconds(FAULTY_ROUND))
@@ -109,14 +102,20 @@ def _harm_for_a_round(
         return outcome(federation, watch, seconds=watch.seconds(FAULTY_ROUND))
 
 
-def _wait_until_it_trains(federation: Federation, watch: Watch) -> list[psutil.Process]:
-    """Wait for the victim's ClientApp of the round that is to be faulty."""
+def _wait_until_it_trains(
+    federation: Federation, watch: Watch, seconds: float = 0
+) -> list[psutil.Process]:
+    """Wait for the victim's ClientApp of the round that is to be faulty.
+
+    It is given back once it has used so many seconds of a processor.
+    """
     watch.wait_for(FAULTY_ROUND - 1)
     victim = federation.supernodes[VICTIM]
     since = federation.layout.rounds.stat().st_mtime
 
     def found() -> list[psutil.Process]:
-        return [p for p in victim.find(CLIENT_APP) if p.create_time() > since]
+        found = [p for p in victim.find(CLIENT_APP) if p.create_time() > since]
+        return [p for p in found if _seconds_used(p) >= seconds]
 
     wait_until(
         f"{VICTIM} trains",
@@ -125,6 +124,14 @@ def _wait_until_it_trains(federation: Federation, watch: Watch) -> list[psutil.P
         [federation.superlink, victim],
     )
     return found()
+
+
+def _seconds_used(process: psutil.Process) -> float:
+    """Tell how long it has kept a processor busy; not at all if it has ended."""
+    try:
+        return float(process.cpu_times().user)
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _kill_in_aggregation(federation: Federation, server_round: int) -> None:
