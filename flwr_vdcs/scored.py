@@ -153,4 +153,5 @@ def _sensitivity(seen: Sequence[Any]) -> float | None:
         found = [f["sensitivity"] for f in seen if "sensitivity" in f]
     else:
         found = [variation(f) for f in seen if f.ndim > 1]
-    return torch.stack(found).mean().item() if found else None
+    mean = torch.stack(found).mean().item() if found else None
+    return mean if mean is not None and isfinite(mean) else None

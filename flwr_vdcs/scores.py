@@ -89,6 +89,7 @@ def variation(
     It is 0 where all rows are the same, and 1 where they add up to nothing.
     """
     rows = features.double().flatten(1)
+    rows = rows / rows.abs().max().clamp_min(TINY)
     spread: Tensor = torch.linalg.vector_norm(rows - rows.mean(0))
     length: Tensor = torch.linalg.vector_norm(rows)
     return spread / length.clamp_min(TINY)
