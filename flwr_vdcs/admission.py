@@ -31,8 +31,11 @@ MAX_MAGNITUDE = 1e15
 MAX_WEIGHT = 2.0**53
 """A number of examples is at most what floating point counts exactly."""
 
-MAX_WEIGHT_RATIO = 1_000
-"""A client may claim that many times the examples of the round's median client."""
+MAX_RATIO = 1_000
+"""A client may claim that many times the examples of the round's median client.
+
+So may it count, as the counters of batch norm do.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def admit(updates: Sequence[Update], reference: Reference) -> Admission:
             states[place] = _read_state(update.arrays, reference)
         except QuarantineError as reason:
             quarantined[place] = str(reason)
-    quarantined |= _refused_among(updates, states.keys())
+    quarantined |= _refused_counts(states, reference)
+    quarantined |= _refused_among(updates, states.keys() - quarantined.keys())
     states = {p: state for p, state in states.items() if p not in quarantined}
     return _normalised(updates, states, quarantined, reference)
 
@@ -130,6 +134,25 @@ def _refused_among(
     return {place: reason for place, reason in reasons.items() if reason}
 
 
+def _refused_counts(
+    states: Mapping[int, State], reference: Reference
+) -> dict[int, str]:
+    """Refuse updates in which integers went much further than in the others."""
+    refused: dict[int, str] = {}
+    for name, dtype in reference.model_dtypes.items():
+        if dtype.is_floating_point or not states or not reference.state[name].numel():
+            continue
+        start = reference.state[name].double()
+        steps = {
+            place: (state[name].double() - start).abs().max().item()
+            for place, state in states.items()
+        }
+        allowed = MAX_RATIO * max(1.0, median(steps.values()))
+        reason = f"{name}: expected a change of at most {allowed:g}, found "
+        refused |= {p: f"{reason}{s:g}" for p, s in steps.items() if s > allowed}
+    return refused
+
+
 def _repeated(client_id: str, seen: set[str]) -> str:
     return "this client has answered already" if client_id in seen else ""
 
@@ -141,10 +164,10 @@ def _impossible(weight: object) -> str:
 
 
 def _implausible(weight: object, typical: float) -> str:
-    if not _is_weight(weight) or weight <= MAX_WEIGHT_RATIO * typical:
+    if not _is_weight(weight) or weight <= MAX_RATIO * typical:
         return ""
     return (
-        f"num-examples: expected at most {MAX_WEIGHT_RATIO} times the median "
+        f"num-examples: expected at most {MAX_RATIO} times the median "
         f"{typical:g}, found {quoted(weight)}"
     )
 
@@ -185,7 +208,19 @@ def _read_state(arrays: EncodedArrays, reference: Reference) -> State:
             tensor = _decoded(label, arrays[key], reference.state[name].shape)
             _check_values(label, tensor, name, reference)
             state[name] = tensor
+    _check_tied(state, reference)
     return state
+
+
+def _check_tied(state: State, reference: Reference) -> None:
+    """Refuse two values for one parameter: a client would load either of them."""
+    for first, *others in reference.tied:
+        for name in others:
+            if not torch.equal(state[name], state[first]):
+                raise QuarantineError(
+                    f"{name}: expected the values of {first}, as both are one "
+                    "parameter of the model, found others"
+                )
 
 
 def _check_keys(found: KeysView[str], expected: tuple[str, ...]) -> None:

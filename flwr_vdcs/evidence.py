@@ -26,12 +26,15 @@ TINY = 1e-30
 EPSILON = 1e-5
 """Normalisation layers add it to a variance, so less than it does not count."""
 
-SIZES = ("update", "weights", "vectors", "head", "running statistics", "effect")
+SIZES = (
+    *("update", "weights", "vectors", "head"),
+    *("running statistics", "buffers", "effect"),
+)
 """What is measured for its size.
 
 The whole update; outside the head the weights, which are matrices and kernels, and the
 vectors, which are biases and scales; the head; the running statistics of normalisation
-layers; and the change in the model's answers to the virtual samples.
+layers; other buffers; and the change in the model's answers to the virtual samples.
 """
 
 
@@ -59,6 +62,7 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     sizes = [
         *map(_log_size, [_joint(lengths), *lengths], [_joint(floors), *floors]),
         _log_shift(deltas, global_state),
+        _log_moved(_buffers(probe, deltas), deltas, global_state),
         _length([change]).clamp_min(TINY).log(),
     ]
     return {
@@ -105,13 +109,29 @@ def _joint(lengths: list[Tensor]) -> Float[Tensor, ""]:
     return total
 
 
+def _statistics(deltas: State) -> list[tuple[str, str]]:
+    """Name the running means and variances of normalisation layers."""
+    variances = [n for n in deltas if n.rpartition(".")[2] == "running_var"]
+    pairs = [(f"{name.removesuffix('var')}mean", name) for name in variances]
+    return [(mean, variance) for mean, variance in pairs if mean in deltas]
+
+
+def _buffers(probe: Probe, deltas: State) -> list[str]:
+    """Name the buffers that are no running statistics. Counters are not among them."""
+    known = {name for pair in _statistics(deltas) for name in pair}
+    return [n for n in deltas if n in probe.buffer_names and n not in known]
+
+
+def _log_moved(names: list[str], deltas: State, start: State) -> Float[Tensor, ""]:
+    """Measure how far some arrays moved."""
+    floor = UNMOVED * _length([start[name] for name in names])
+    return _log_size(_length([deltas[name] for name in names]), floor)
+
+
 def _log_shift(deltas: State, start: State) -> Float[Tensor, ""]:
     """Measure how far running statistics moved, against the deviations they hold."""
     shifts = []
-    for name in (n for n in deltas if n.rpartition(".")[2] == "running_var"):
-        mean = f"{name.removesuffix('var')}mean"
-        if mean not in deltas:
-            continue
+    for mean, name in _statistics(deltas):
         variance = start[name].double() + EPSILON
         shifts += [deltas[name].double() / variance, deltas[mean] / variance.sqrt()]
     num_values = sum(shift.numel() for shift in shifts)

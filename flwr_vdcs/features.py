@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from flwr_vdcs.arrays import State
 from flwr_vdcs.errors import HeadNotFoundError, InputShapeError, InvalidArgumentError
+from flwr_vdcs.reference import parameters_by_names
 
 LoadParameter = Callable[[str, Tensor], object]
 """Write the parameter of that name into the tensor given."""
@@ -52,8 +53,8 @@ class Probe:
     ----------
     head
         Name of the head.
-    parameter_names
-        All names of all parameters.
+    parameter_names, buffer_names
+        All names of all parameters, and of floating buffers but running statistics.
     num_features
         How many features a sample has.
     seed
@@ -77,8 +78,13 @@ class Probe:
         self._model.to(device)
         self._dtype = _floating_dtype(self._model)
         self._own_buffers = {n: b.clone() for n, b in self._model.named_buffers()}
+        self.buffer_names = frozenset(
+            name for name, b in self._own_buffers.items() if b.is_floating_point()
+        )
         self.head = _find_head(self._model, self._prepare(samples), head)
-        known = [(names, p, _staging(p)) for names, p in _named_parameters(self._model)]
+        known = [
+            (names, p, _staging(p)) for names, p in parameters_by_names(self._model)
+        ]
         self._parameters = [each for each in known if not self._is_of_head(each[0])]
         self._head_parameters = [each for each in known if self._is_of_head(each[0])]
         self.parameter_names = frozenset(name for names, *_ in known for name in names)
@@ -247,15 +253,6 @@ def _staging(parameter: Tensor) -> Tensor:
     if parameter.device.type == "cpu":
         return parameter
     return torch.empty_like(parameter, device="cpu")
-
-
-def _named_parameters(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
-    """Give each parameter with all its names."""
-    named = list(model.named_parameters(remove_duplicate=False))
-    names: dict[Tensor, list[str]] = {parameter: [] for _, parameter in named}
-    for name, parameter in named:
-        names[parameter].append(name)
-    return [(tuple(known_as), parameter) for parameter, known_as in names.items()]
 
 
 def _set_buffer(model: nn.Module, name: str, value: Tensor | None) -> None:

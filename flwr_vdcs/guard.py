@@ -22,6 +22,8 @@ from flwr_vdcs.scored import Scored, score
 from flwr_vdcs.scoring import Scoring
 from flwr_vdcs.selection import (
     AUTO,
+    OUT_OF_MEMORY,
+    TOO_FEW,
     NumMalicious,
     Selection,
     can_select,
@@ -80,6 +82,7 @@ class Guard:
         self._threshold: float | None = getattr(scoring, "threshold", None)
         self._ban_threshold = getattr(scoring, "ban_threshold", self._threshold)
         self._max_update: float | None = getattr(scoring, "max_update", None)
+        self._needs_momentum: bool = getattr(scoring, "needs_momentum", True)
         if num_malicious == AUTO and self._threshold is None:
             allowed = "a number, or a scoring with a threshold, such as 'hardened'"
             raise InvalidArgumentError("num_malicious", num_malicious, allowed)
@@ -108,7 +111,8 @@ class Guard:
     def start_round(self, arrays: EncodedArrays) -> None:
         """Note the global state that goes out; its arrays are viewed, not copied."""
         self._reference = reference_from(arrays, self._model)
-        self._momentum.follow(self._reference.state)
+        if self._needs_momentum:
+            self._momentum.follow(self._reference.state)
 
     def withhold(self, client_ids: Iterable[str]) -> Collection[str]:
         """Find those of a round's clients that are not asked, and report them."""
@@ -122,10 +126,10 @@ class Guard:
     def pardon(self, client_id: str) -> bool:
         """Forget the evidence against a client, its ban and its track record.
 
-        Tell whether there was anything to forget.
+        Tell whether anything of it was known.
         """
-        was_known = self._track_records.forget(client_id)
-        return self.ledger.pardon(client_id) or was_known
+        had_record = self._track_records.forget(client_id)
+        return self.ledger.pardon(client_id) or had_record
 
     def state_dict(self) -> dict[str, Any]:
         """Give what outlives the process, as plain values."""
@@ -168,7 +172,7 @@ class Guard:
             device=str(self.device),
             seed=seed,
             seconds=perf_counter() - start,
-            skipped=selection.skipped,
+            skipped=bool(selection.skipped),
             sensitivity=scored.sensitivity,
         )
         report = replace(report, bans=self.ledger.note(report, self._ban_threshold))
@@ -180,7 +184,7 @@ class Guard:
     ) -> RoundReport:
         """Decide which answers to an evaluation the wrapped strategy gets."""
         start = perf_counter()
-        decisions = decide(updates, refused_claims(updates), {}, 0, skipped=False)
+        decisions = decide(updates, refused_claims(updates), {}, 0)
         return RoundReport(
             server_round=server_round,
             decisions=decisions,
@@ -205,10 +209,10 @@ class Guard:
         if not self.is_protecting:
             return admission
         client_ids = [update.client_id for update in updates]
+        names = self.probe.parameter_names
+        parameters = {n: t for n, t in reference.state.items() if n in names}
         return admission.without(
-            self._replays.find(
-                server_round, client_ids, admission.states, reference.state
-            )
+            self._replays.find(server_round, client_ids, admission.states, parameters)
         )
 
     def _score(
@@ -241,7 +245,11 @@ class Guard:
             num_banned=len(self._banned),
         )
         num_scored = len(updates) - len(refused)
-        skipped = self.is_protecting and not can_select(num_scored, num_malicious)
+        skipped = ""
+        if self.is_protecting and scored.is_out_of_memory:
+            skipped = OUT_OF_MEMORY
+        elif self.is_protecting and not can_select(num_scored, num_malicious):
+            skipped = TOO_FEW
         decisions = decide(
             updates,
             refused,

@@ -138,8 +138,9 @@ class HardenedScoring:
         peers = _peers(features["direction"].double())
         now = _agreement(features, peers)
         nothing = torch.zeros_like(now.along)
-        *past, length = (features.get(name, nothing) for name in self.remembered)
-        over_rounds = now.after(Agreement(*past))
+        past = {name: features.get(name, nothing) for name in self.remembered}
+        length = past.pop("length")
+        over_rounds = now.after(Agreement(**past))
         sizes, away = features["sizes"], distances(features["sizes"])
         suspicions = {
             **_by_size(as_usual(away, sizes, length, over_rounds.share)),

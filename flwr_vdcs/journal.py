@@ -8,7 +8,7 @@ from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.selection import NumMalicious
+from flwr_vdcs.selection import OUT_OF_MEMORY, NumMalicious
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
@@ -50,6 +50,28 @@ class Journal:
             report.seconds,
         )
         if report.skipped:
+            self._note_skip(report)
+        if report.is_tied:
+            logger.warning(
+                "Round %d: dropped and kept clients have equal scores, so the choice "
+                "between them is arbitrary. Are they copies, or do some layers not "
+                "train?",
+                report.server_round,
+            )
+        self._note_idleness(report)
+        self._note_insensitivity(report)
+        self._publish(report)
+
+    @staticmethod
+    def _note_skip(report: RoundReport) -> None:
+        """Say why no update goes on, and what to do."""
+        if any(decision.reason == OUT_OF_MEMORY for decision in report.decisions):
+            logger.warning(
+                "Round %d is skipped and the model kept: the server ran out of memory. "
+                "Lower `num_virtual_samples`, or choose another `device`.",
+                report.server_round,
+            )
+        else:
             logger.warning(
                 "Round %d is skipped and the model kept: %d updates are too few to "
                 "compare%s. Sample more clients%s.",
@@ -57,15 +79,6 @@ class Journal:
                 report.num_dropped,
                 *_shortage(report.num_malicious),
             )
-        if report.is_tied:
-            logger.warning(
-                "Round %d: dropped and kept clients have equal scores, so the choice "
-                "between them is arbitrary. Do all layers before the head train?",
-                report.server_round,
-            )
-        self._note_idleness(report)
-        self._note_insensitivity(report)
-        self._publish(report)
 
     def _note_idleness(self, report: RoundReport) -> None:
         """Say once that the share to drop of so few updates is nobody."""

@@ -52,7 +52,10 @@ class LegacyAdapter(Strategy):
         self._guard.start_round(encoded_parameters(parameters))
         asked = self.strategy.configure_fit(server_round, parameters, client_manager)
         banned = self._guard.withhold(proxy.cid for proxy, _ in asked)
-        return [(proxy, ins) for proxy, ins in asked if proxy.cid not in banned]
+        left = [(proxy, ins) for proxy, ins in asked if proxy.cid not in banned]
+        if asked and not left:  # Flower ends such a round here
+            self._journal.note_training(self._guard.examine(server_round, []).report)
+        return left
 
     def aggregate_fit(
         self, server_round: int, results: FitResults, failures: FitFailures

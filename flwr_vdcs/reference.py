@@ -1,6 +1,6 @@
 """Global arrays to reference: the state that a round's updates start from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -31,6 +31,8 @@ class Reference:
     variances
         The least value that each running variance may have: zero, or the global one
         where an optimiser of the server has pushed that below.
+    tied
+        Names of arrays that are one and the same parameter in the model.
     """
 
     keys: tuple[str, ...]
@@ -38,6 +40,7 @@ class Reference:
     state: State
     model_dtypes: Mapping[str, torch.dtype]
     variances: Mapping[str, float] = field(default_factory=dict)
+    tied: tuple[tuple[str, ...], ...] = ()
 
 
 def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
@@ -66,7 +69,27 @@ def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
     dtypes = {name: own[name].dtype for name in names}
     least = {n: _least(state[n]) for n in _variances(model) if n in state}
     mended = {n: state[n].clamp_min(0) for n, value in least.items() if value < 0}
-    return Reference(keys, names, {**state, **mended}, dtypes, least)
+    return Reference(
+        keys, names, {**state, **mended}, dtypes, least, _tied(model, names)
+    )
+
+
+def parameters_by_names(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
+    """Give each parameter with all its names."""
+    named = list(model.named_parameters(remove_duplicate=False))
+    names: dict[Tensor, list[str]] = {parameter: [] for _, parameter in named}
+    for name, parameter in named:
+        names[parameter].append(name)
+    return [(tuple(known_as), parameter) for parameter, known_as in names.items()]
+
+
+def _tied(model: nn.Module, names: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """Find the arrays that share a parameter."""
+    sharing = (
+        tuple(name for name in known_as if name in names)
+        for known_as, _ in parameters_by_names(model)
+    )
+    return tuple(group for group in sharing if len(group) > 1)
 
 
 def _variances(model: nn.Module) -> list[str]:

@@ -13,14 +13,14 @@ NUM_COMPARED = 4096
 """Values of each sent array that are compared; trained ones never agree in all."""
 
 NUM_OF_ORIGIN = 64
-"""Values of each global array that are remembered."""
+"""Values of each of the global model's parameters that are remembered."""
 
 UNMOVED = 1e-4
-"""Global states that are closer than this, relatively, may train to the same."""
+"""Global models that are closer than this, relatively, may train to the same."""
 
 
 class Replays:
-    """Remember what each client sent last, and the global state it was sent for."""
+    """Remember what each client sent last, and the parameters it was sent for."""
 
     def __init__(self) -> None:
         self._last: LastClients[tuple[str, Tensor, int]] = LastClients()
@@ -30,22 +30,24 @@ class Replays:
         server_round: int,
         client_ids: Sequence[str],
         states: Mapping[int, State],
-        global_state: State,
+        parameters: State,
     ) -> dict[int, str]:
         """Tell which of a round's updates were sent before, by their place.
 
-        The same update of much the same global state is no replay: after a round in
+        The same update of much the same parameters is no replay: after a round in
         which the model was kept, a client that trains reproducibly sends it again.
         """
-        origin = _origin(global_state)
+        origin = _origin(parameters)
         replayed: dict[int, str] = {}
         for place, state in states.items():
             client_id, sent = client_ids[place], fingerprint(state)
             before, trained_from, when = self._last.get(client_id, ("", origin, 0))
-            if sent == before and _has_moved(trained_from, origin):
+            if sent != before:
+                self._last.note(client_id, (sent, origin, server_round))
+            elif _has_moved(trained_from, origin):
                 replayed[place] = f"it sent the same arrays in round {when}"
             else:
-                self._last.note(client_id, (sent, origin, server_round))
+                self._last.note(client_id, (sent, trained_from, when))
         return replayed
 
 
@@ -57,10 +59,9 @@ def fingerprint(state: State) -> str:
     return digest.hexdigest()
 
 
-def _origin(global_state: State) -> Tensor:
+def _origin(parameters: State) -> Tensor:
     """Copy a few values of each array, in single precision."""
-    chosen = [_selected(t, NUM_OF_ORIGIN).float() for t in global_state.values()]
-    return torch.cat(chosen)
+    return torch.cat([_selected(t, NUM_OF_ORIGIN).float() for t in parameters.values()])
 
 
 def _has_moved(before: Tensor, now: Tensor) -> bool:

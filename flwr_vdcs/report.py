@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 Verdict = Literal["kept", "dropped", "quarantined", "banned"]
 
+DECIMALS = 12
+"""To so many decimals scores are compared; what is beyond is rounding."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -102,8 +105,14 @@ class RoundReport:
     @property
     def is_tied(self) -> bool:
         """Whether a dropped and a kept client have the same score."""
-        dropped = {d.score for d in self.decisions if d.verdict == "dropped"}
-        kept = {d.score for d in self.decisions if d.verdict == "kept"}
+        dropped, kept = (
+            {
+                round(d.score, DECIMALS)
+                for d in self.decisions
+                if d.verdict == verdict and d.score is not None
+            }
+            for verdict in ("dropped", "kept")
+        )
         return bool(dropped & kept)
 
     @property

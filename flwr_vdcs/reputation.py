@@ -133,14 +133,14 @@ class Ledger:
         """Find those that are banned in the round to come, and say until when."""
         if self.reputation is None:
             return {}
-        paroles = {
-            client_id: self._standing(client_id).parole for client_id in client_ids
-        }
-        return {
-            client_id: f"banned, asked again in {parole - self.num_rounds} rounds"
-            for client_id, parole in paroles.items()
-            if parole is not None
-        }
+        found: dict[str, str] = {}
+        for client_id in client_ids:
+            standing = self._standing(client_id)
+            if standing.parole is not None:
+                left = standing.parole - self.num_rounds
+                found[client_id] = f"banned, asked again in {left} rounds"
+                self._standings.note(client_id, standing)
+        return found
 
     def note(
         self, report: RoundReport, threshold: float | None = None
@@ -160,9 +160,10 @@ class Ledger:
         self._release()
         if report.skipped:
             return ()
+        share_dropped = _share_dropped(report)
         for decision in report.decisions:
             if not _is_by_number(decision, threshold):
-                self._weigh(decision, _share_dropped(report), self.reputation)
+                self._weigh(decision, share_dropped, self.reputation)
         return self._ban(report, self.reputation)
 
     def pardon(self, client_id: str) -> bool:

@@ -18,6 +18,9 @@ from flwr_vdcs.track_records import Record
 
 MIN_SCORED = 2
 
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+"""The server's own failures, for which no client is blamed."""
+
 Judge = Callable[[Features], Judgement]
 """What a scoring may have besides ``scores``."""
 
@@ -38,6 +41,8 @@ class Scored:
         How much the features vary with the virtual samples; None without any.
     remembered
         What the scoring wants to know again when the same clients are scored next.
+    is_out_of_memory
+        Whether the server could not score at all.
     """
 
     scores: Mapping[int, float] = field(default_factory=dict)
@@ -45,6 +50,7 @@ class Scored:
     reasons: Mapping[int, str] = field(default_factory=dict)
     sensitivity: float | None = None
     remembered: Mapping[int, Record] = field(default_factory=dict)
+    is_out_of_memory: bool = False
 
 
 def score(
@@ -58,11 +64,24 @@ def score(
 
     ``past`` is what the scoring remembered of their clients.
     """
+    try:
+        return _score(states, global_state, scoring, probe, past or {})
+    except OUT_OF_MEMORY:
+        return Scored(is_out_of_memory=True)
+
+
+def _score(
+    states: Mapping[int, State],
+    global_state: State,
+    scoring: Scoring,
+    probe: Probe,
+    past: Mapping[int, Record],
+) -> Scored:
     seen, failed = _look(states, global_state, scoring, probe)
     sensitivity = _sensitivity(list(seen.values()))
     if len(seen) < MIN_SCORED:
         return Scored(failed=failed, sensitivity=sensitivity)
-    features = _recalling(stacked(list(seen.values())), seen, scoring, past or {})
+    features = _recalling(stacked(list(seen.values())), seen, scoring, past)
     judged = _judged(features, len(seen), scoring)
     scores = dict(zip(seen, judged.scores.tolist(), strict=True))
     finite = {place: s for place, s in scores.items() if isfinite(s)}
@@ -85,6 +104,8 @@ def _look(
     for place, state in states.items():
         try:
             found = scoring.features(probe, global_state, state)
+        except OUT_OF_MEMORY:
+            raise
         except Exception as error:  # noqa: BLE001  # an update made the model raise
             failed[place] = f"the model cannot run with it: {type(error).__name__}"
             continue

@@ -28,7 +28,8 @@ class Scoring(Protocol):
     ``num_malicious="auto"`` drop what scores lower; ``ban_threshold``, a number (the
     threshold if there is none), lets only lower drops count towards a ban;
     ``max_update``, a number, has kept updates shortened to this multiple of the median
-    one. Instead of ``scores`` its ``judge(features)`` is called, if it has one, which
+    one; ``needs_momentum``, if false, saves the memory of ``probe.momentum``. Instead
+    of ``scores`` its ``judge(features)`` is called, if it has one, which
     gives a `Judgement`: scores, reasons, and numbers to remember of each client. These
     stand among the features when the same clients are scored next, under the names in
     ``remembered``; new clients have zeros there.
@@ -64,6 +65,7 @@ class PaperScoring:
     """
 
     name = "paper"
+    needs_momentum = False
 
     def features(
         self, probe: Probe, global_state: State, update: State

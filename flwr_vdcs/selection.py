@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Literal
 
 from flwr_vdcs.errors import NumMaliciousError
-from flwr_vdcs.report import Decision
+from flwr_vdcs.report import DECIMALS, Decision
 from flwr_vdcs.updates import Update
 
 NumMalicious = int | float | Literal["auto"]
@@ -18,6 +18,10 @@ HALF = 0.5
 
 MIN_UPDATES = 3
 """Two updates agree with each other to the same degree: nobody can be singled out."""
+
+TOO_FEW = "round skipped: too few updates to compare"
+OUT_OF_MEMORY = "round skipped: the server ran out of memory"
+"""Reasons why no update of a round goes on."""
 
 ROUNDING = 1e-9
 """0.29 * 100 is 28.999999999999996 in floating point, and means 29."""
@@ -34,12 +38,12 @@ class Selection:
     num_malicious
         M in this round.
     skipped
-        Whether none goes on, as there are too few to compare.
+        Why none goes on, or nothing.
     """
 
     decisions: tuple[Decision, ...]
     num_malicious: int
-    skipped: bool
+    skipped: str
 
 
 def check_num_malicious(num_malicious: object) -> NumMalicious:
@@ -101,9 +105,9 @@ def can_select(num_updates: int, num_to_drop: int) -> bool:
 def lowest(scores: Mapping[int, float], num_to_drop: int) -> frozenset[int]:
     """Find the updates with the lowest scores (Eq. 19); of equals, the earlier.
 
-    Scores are compared to twelve decimals: what is beyond is rounding.
+    What is beyond `flwr_vdcs.report.DECIMALS` is rounding.
     """
-    order = sorted(scores, key=lambda place: round(scores[place], 12))
+    order = sorted(scores, key=lambda place: round(scores[place], DECIMALS))
     return frozenset(order[:num_to_drop])
 
 
@@ -113,7 +117,7 @@ def decide(
     scores: Mapping[int, float],
     num_malicious: int,
     *,
-    skipped: bool,
+    skipped: str = "",
     reasons: Mapping[int, str] | None = None,
 ) -> tuple[Decision, ...]:
     """Give the decision on each update, in their order.
@@ -129,7 +133,7 @@ def decide(
     num_malicious
         M, the number to drop.
     skipped
-        Whether none is to be aggregated, as there are too few to compare.
+        Why none is to be aggregated, or nothing.
     reasons
         What there is to say of single updates, by their place.
     """
@@ -140,8 +144,7 @@ def decide(
         if place in refused:
             return Decision(client_id, "quarantined", None, refused[place])
         if skipped:
-            reason = "round skipped: too few updates to compare"
-            return Decision(client_id, "dropped", score, reason)
+            return Decision(client_id, "dropped", score, skipped)
         if place in low:
             reason = f"among the {num_malicious} lowest of {len(scores)} scores"
             why = reasons.get(place) if reasons else None

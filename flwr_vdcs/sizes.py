@@ -19,12 +19,13 @@ TOLERANCES: Mapping[str, float] = {
     "vectors": 5.0,
     "head": 4.0,
     "running statistics": 20.0,
+    "buffers": 5.0,
     "effect": 3.5,
 }
 """By what factor an honest client's sizes may be away from the median's."""
 
 UPDATE = SIZES.index("update")
-STATISTICS = SIZES.index("running statistics")
+NOT_TRAINED = [SIZES.index(place) for place in ("running statistics", "buffers")]
 
 Sizes = Float[Tensor, "clients places"]
 Clients = Float[Tensor, " clients"]
@@ -59,7 +60,7 @@ def as_usual(away: Sizes, sizes: Sizes, past: Clients, share: Clients) -> Sizes:
     r"""Let a client be as much longer than the median one as its usual length is.
 
     With :math:`\ell_k` the length that was noted, ``past``, of every distance above
-    zero, those of running statistics aside, as much as there is of
+    zero, those of running statistics and buffers aside, as much as there is of
 
     .. math::
 
@@ -75,5 +76,5 @@ def as_usual(away: Sizes, sizes: Sizes, past: Clients, share: Clients) -> Sizes:
     median = sizes[:, UPDATE] - away[:, UPDATE]
     still = (past.log() - median).clamp_min(0).minimum(excess) * (share > 0)
     shorter = away.minimum((away - still[:, None]).clamp_min(0))
-    shorter[:, STATISTICS] = away[:, STATISTICS]
+    shorter[:, NOT_TRAINED] = away[:, NOT_TRAINED]
     return shorter

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -20,13 +21,19 @@ class StateFile:
     Raises
     ------
     StateError
-        If its folder does not exist.
+        If its folder does not exist, or no file can be written there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not self.path.parent.is_dir():
             raise StateError(path, f"there is no folder {str(self.path.parent)!r}")
+        try:
+            self._draft.touch()
+            self._draft.unlink()
+        except OSError as error:
+            problem = f"no file can be written there: {error.strerror or error}"
+            raise StateError(path, problem) from error
 
     def read(self) -> dict[str, Any] | None:
         """Give the state, or None if there is no file yet.
@@ -57,12 +64,23 @@ class StateFile:
             If the state could not be written; the old one is still there.
         """
         content = {"format": FORMAT, "sha256": _checksum(state), "state": state}
-        draft = self.path.with_name(f"{self.path.name}.new")
+        draft, target = self._draft, self._target
         with draft.open("w") as file:
+            if target.exists():
+                shutil.copymode(target, draft)
             json.dump(content, file, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(self.path)
+        draft.replace(target)
+
+    @property
+    def _target(self) -> Path:
+        """Follow a link, so that it stays one."""
+        return self.path.resolve()
+
+    @property
+    def _draft(self) -> Path:
+        return self._target.with_name(f"{self._target.name}.new")
 
     def _checked(self, content: object) -> dict[str, Any]:
         if not isinstance(content, dict) or "format" not in content:

@@ -233,7 +233,7 @@ class VirtualConsistencyStrategy:
         """Forget all that is held against a client, and its ban if it is banned.
 
         Ids are those of reports, which are Flower's; a warning tells where nothing is
-        held against one.
+        known of one.
         """
         if not self._guard.pardon(client_id):
             logger.warning("Nothing is held against a client with the id %r", client_id)

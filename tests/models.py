@@ -95,6 +95,20 @@ class TokenLSTM(nn.Module):
         return self.decoder(self.lstm(self.embedding(tokens))[0][:, -1])
 
 
+class Tied(nn.Module):
+    """A language model whose head shares its embedding's weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.body = nn.Embedding(20, 6), nn.Linear(6, 6)
+        self.head = nn.Linear(6, 20)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Score each next token."""
+        return self.head(self.body(self.embedding(tokens)))
+
+
 def token_ids(generator: torch.Generator, num_samples: int) -> Tensor:
     """Draw sequences of seven random tokens."""
     return torch.randint(VOCABULARY, (num_samples, 7), generator=generator)

@@ -11,6 +11,7 @@ import flwr.server.strategy as legacy
 import flwr.serverapp.strategy as message
 import pytest
 from flwr.common import ndarrays_to_parameters
+from flwr.server import Server
 from flwr.server.client_manager import SimpleClientManager
 
 from flwr_vdcs import Reputation, VirtualConsistencyStrategy
@@ -152,6 +153,23 @@ def test_the_legacy_api_bans_as_well():
     assert ["3" in ids for ids in asked] == [True] * 2 + [False] * 4 + [True, False]
     verdicts = [verdict(report, "3") for report in strategy.reports]
     assert verdicts == ["dropped"] * 2 + ["banned"] * 4 + ["dropped", "banned"]
+
+
+def test_a_legacy_round_that_asks_nobody_counts():
+    """Flower ends it before the aggregation; the parole goes on all the same."""
+    inner = legacy.FedAvg(min_available_clients=NUM_CLIENTS)
+    strategy, manager = plugin(inner), SimpleClientManager()
+    for client in range(1, NUM_CLIENTS + 1):
+        manager.register(LegacyClient(client, honest_update))
+    standing = {"evidence": 3.0, "parole": 2}
+    clients = {str(client): standing for client in range(1, NUM_CLIENTS + 1)}
+    strategy.load_state_dict({"num_rounds": 0, "clients": clients})
+    server = Server(client_manager=manager, strategy=strategy)
+    server.parameters = ndarrays_to_parameters(list(arrays_of(mlp()).values()))
+    for server_round in (1, 2, 3):
+        server.fit_round(server_round, None)
+    assert [report.num_banned for report in strategy.reports] == [NUM_CLIENTS] * 2 + [0]
+    assert strategy.reports[2].num_kept == NUM_CLIENTS - 1
 
 
 def test_the_legacy_api_leaves_them_out_of_the_evaluation():

@@ -28,9 +28,10 @@ def look(  # noqa: PLR0917
     seed: int = 3,
     head: str | None = None,
     momentum: dict | None = None,
+    start: dict | None = None,
 ):
     """Gather the evidence of one update of the model as it is."""
-    probe, state = Probe(model, samples, head, CPU), model.state_dict()
+    probe, state = Probe(model, samples, head, CPU), start or model.state_dict()
     probe.start_round(samples, seed, state, momentum)
     return evidence(probe, state, update)
 
@@ -87,13 +88,15 @@ def test_sizes_equal_the_definition(seed):
             delta["1.running_mean"] / deviation,
             delta["1.running_var"] / deviation.square(),
         ],
+        "buffers": [],
         "effect": [
             answers_of(model, update, samples) - answers_of(model, start, samples)
         ],
     }
     assert tuple(expected) == SIZES
     found = look(model, update, samples)["sizes"].tolist()
-    assert found == pytest.approx([log_length(numbers(*e)) for e in expected.values()])
+    lengths = [numbers(*each) or [1e-30] for each in expected.values()]
+    assert found == pytest.approx(list(map(log_length, lengths)))
 
 
 def two_layers() -> nn.Module:
@@ -113,7 +116,7 @@ def test_hand_worked_example():
     found = look(model, update, torch.eye(2))
     sizes = found["sizes"].exp().tolist()
     unmoved = 1e-6 * math.sqrt(2)
-    assert sizes == pytest.approx([13, 5, 12, unmoved, 1e-30, math.sqrt(962)])
+    assert sizes == pytest.approx([13, 5, 12, unmoved, 1e-30, 1e-30, math.sqrt(962)])
     assert_close(found["direction"], torch.tensor([0.3, 0.4, 0.5, 0, 0, 0, 0]))
     assert found["with_head"] == 0
     assert found["sensitivity"].item() == pytest.approx(1 / math.sqrt(962))
@@ -285,6 +288,31 @@ def test_a_channel_that_was_dead_may_wake():
     update["1.running_var"][0] = 1e-7
     sizes = look(model, update, torch.ones(2, 1, 6, 6))["sizes"].exp()
     assert sizes[SIZES.index("running statistics")] < 0.02
+
+
+class Weighted(nn.Module):
+    """A layer with class weights that only a loss looks at, and a counter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", torch.tensor([3.0, 4.0]))
+        self.register_buffer("steps", torch.tensor(0))
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the layer."""
+        return self.fc(x)
+
+
+@pytest.mark.parametrize(("moved_by", "size"), [(0.0, 5e-6), (12.0, 12.0)])
+def test_other_buffers_are_measured_against_themselves(moved_by, size):
+    """A millionth of their length of 5, if they do not move; counters are none."""
+    model = seeded(Weighted)
+    start = {**model.state_dict(), "steps": torch.tensor(0.0)}  # an average
+    update = {**start, "steps": torch.tensor(7.0)}
+    update["class_weights"] = start["class_weights"] + torch.tensor([moved_by, 0.0])
+    sizes = look(model, update, torch.ones(2, 3), start=start)["sizes"].exp()
+    assert sizes[SIZES.index("buffers")].item() == pytest.approx(size)
 
 
 class Scaled(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server.client_manager import SimpleClientManager
-from torch import Tensor, nn
+from torch import nn
 
 from flwr_vdcs import VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError
@@ -22,21 +22,7 @@ from tests.federation import (
     reply,
     seeded,
 )
-from tests.models import batch_norm_cnn, group_norm_cnn, mlp, plain_cnn, token_ids
-
-
-class Tied(nn.Module):
-    """A language model whose head shares its embedding's weight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding, self.body = nn.Embedding(20, 6), nn.Linear(6, 6)
-        self.head = nn.Linear(6, 20)
-        self.head.weight = self.embedding.weight
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Score each next token."""
-        return self.head(self.body(self.embedding(tokens)))
+from tests.models import Tied, batch_norm_cnn, group_norm_cnn, mlp, plain_cnn, token_ids
 
 
 def conv_head() -> nn.Module:
@@ -84,6 +70,10 @@ def run(api, updates, name="mlp", num_rounds=1, **options):
 
     start = arrays_of(MODELS[name][0])
     sent = [update(start, client) for client, update in enumerate(updates)]
+    if name == "tied":
+        sent = [
+            {**arrays, "head.weight": arrays["embedding.weight"]} for arrays in sent
+        ]
     strategy = wrap(Recording(), name, **options)
     for server_round in range(1, num_rounds + 1):
         if api is message:

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "flwr_vdcs"
 
 ORDER = [
     "errors",
+    "memory",
     "device",
     "arrays",
     "reference",

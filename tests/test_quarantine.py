@@ -32,7 +32,7 @@ from tests.federation import (
     reply,
     seeded,
 )
-from tests.models import batch_norm_cnn
+from tests.models import Tied, batch_norm_cnn, token_ids
 from tests.strategies import MESSAGE
 
 NET = seeded(batch_norm_cnn)
@@ -134,6 +134,11 @@ LIES = {
         content(with_array("1.num_batches_tracked", np.array(0.5, np.float32))),
         IGNORED,
         "expected torch.int64, found fractions",
+    ),
+    "counters far from the others'": Lie(
+        content(with_array("1.num_batches_tracked", np.array(10**9))),
+        IGNORED,
+        "num_batches_tracked: expected a change of at most 1000, found 1e\\+09",
     ),
     "values too large for the dtype": Lie(
         content(with_array("0.bias", np.full(4, 1e300))),
@@ -748,3 +753,25 @@ def test_lies_in_a_legacy_evaluation_are_quarantined():
     assert loss == 0.5
     assert strategy.evaluation_reports[0].num_quarantined == 1
     assert strategy.aggregate_evaluate(1, [evaluation(9, 0)], []) == (None, {})
+
+
+def test_two_values_for_one_parameter():
+    """Only one of them would be looked at, and clients might load the other."""
+    start = arrays_of(seeded(Tied))
+    strategy = VirtualConsistencyStrategy(
+        message.FedAvg(),
+        model=Tied(),
+        input_shape=(7,),
+        virtual_samples=token_ids,
+        num_malicious=1,
+    )
+    replies = []
+    for node in range(5):
+        arrays = honest_update(start, node)
+        other = 1e6 if node == 3 else 0
+        arrays["head.weight"] = arrays["embedding.weight"] + np.float32(other)
+        replies.append(reply(node, content(arrays)))
+    configured(strategy, start).aggregate_train(1, replies)
+    decisions = strategy.reports[0].decisions
+    assert [d.verdict == "quarantined" for d in decisions] == [n == 3 for n in range(5)]
+    assert decisions[3].reason.startswith("head.weight: expected the values of embed")

@@ -118,6 +118,13 @@ def test_sensitivity_may_be_measured_by_the_scoring():
     assert scored(Own(lambda d: {"d": d}, judge), 1, 2).sensitivity is None
 
 
+def test_a_sensitivity_that_is_not_finite_is_none():
+    """No audit log could hold it."""
+    judge = lambda features: features["d"][:, 0]  # noqa: E731
+    told = Own(lambda d: {"d": d, "sensitivity": d[0] / 0}, judge)
+    assert scored(told, 1, 2).sensitivity is None
+
+
 class Counting(Own):
     """Count how often each client was scored, and say so."""
 

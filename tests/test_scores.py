@@ -162,11 +162,13 @@ def test_variation_equals_the_definition(seed, width):
         ([[7.0], [1.0]], math.sqrt(18 / 50)),
         ([[0.0], [0.0]], 0.0),
         ([[5.0, 5.0]], 0.0),
+        ([[7e300], [1e300]], math.sqrt(18 / 50)),
     ],
 )
 def test_variation_by_hand(rows, expected):
     """Equal rows vary by 0, opposite ones by 1; 7 and 1 are 3 from their mean."""
-    assert variation(torch.tensor(rows)).item() == pytest.approx(expected)
+    found = variation(torch.tensor(rows, dtype=torch.float64))
+    assert found.item() == pytest.approx(expected)
 
 
 def test_one_client_has_nobody_to_agree_with():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from flwr_vdcs.errors import NumMaliciousError
 from flwr_vdcs.selection import (
+    TOO_FEW,
     can_select,
     check_num_malicious,
     count_malicious,
@@ -102,7 +103,7 @@ def test_no_kept_score_is_below_a_dropped_one(scores, num_to_drop):
 def test_each_update_gets_one_decision_in_order():
     """Quarantined, dropped and kept clients stand in the order of their replies."""
     updates = [Update(name) for name in "abc"]
-    decisions = decide(updates, {1: "bad"}, {0: 0.1, 2: 0.9}, 1, skipped=False)
+    decisions = decide(updates, {1: "bad"}, {0: 0.1, 2: 0.9}, 1)
     assert [(d.client_id, d.verdict, d.score) for d in decisions] == [
         ("a", "dropped", 0.1),
         ("b", "quarantined", None),
@@ -113,6 +114,6 @@ def test_each_update_gets_one_decision_in_order():
 
 def test_a_skipped_round_keeps_nobody():
     """Too few updates are all dropped, with the reason."""
-    decisions = decide([Update("a")], {}, {}, 1, skipped=True)
+    decisions = decide([Update("a")], {}, {}, 1, skipped=TOO_FEW)
     assert decisions[0].verdict == "dropped"
     assert "too few" in decisions[0].reason

@@ -38,6 +38,31 @@ def test_a_new_state_replaces_the_old(file):
     assert list(file.path.parent.iterdir()) == [file.path]
 
 
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
+    """At construction, before a round depends on it; nothing is left behind."""
+    (tmp_path / "state.json.new").mkdir()
+    with pytest.raises(StateError, match=r"state\.json.*no file can be written there"):
+        StateFile(tmp_path / "state.json")
+    StateFile(tmp_path / "other.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json.new"]
+
+
+def test_a_file_keeps_its_mode(file):
+    """Whoever made it private wants it private."""
+    file.path.chmod(0o600)
+    file.write(STATE)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_stays_one(file, tmp_path):
+    """What it leads to is replaced."""
+    link = tmp_path / "link.json"
+    link.symlink_to(file.path)
+    StateFile(link).write({**STATE, "num_rounds": 4})
+    assert link.is_symlink()
+    assert file.read() == {**STATE, "num_rounds": 4}
+
+
 @pytest.mark.parametrize("length", [0, 1, 20, -1])
 def test_a_file_that_is_cut_off_is_an_error(file, length):
     """Wherever it ends; the message names it and says what to do."""

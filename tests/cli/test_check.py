@@ -102,11 +102,11 @@ def test_scores_may_be_equal_with_trained_layers():
     assert found.exit_code == 1
 
 
-def test_a_model_that_fails_on_many_samples_gets_every_update_quarantined():
-    """What the guard says of them is told once for all."""
+def test_a_model_for_which_there_is_no_memory_fails():
+    """No server could protect it, and no update is to blame."""
     found = check("OnlyPairs")
-    reason = "the model cannot run with it: MemoryError"
-    assert f"fails: 4 of 4 updates are quarantined: {reason}; find" in found.stdout
+    assert "fails: the server runs out of memory, so every round" in found.stdout
+    assert "quarantined" not in found.stdout
     assert facts(found)["sensitivity"].startswith("not measured")
     assert found.exit_code == 1
 
@@ -141,11 +141,11 @@ def test_hardened_scoring_has_no_doubt_about_what_it_sees():
     assert "hardened scoring does not depend on it" in facts(found)["sensitivity"]
 
 
-def test_tied_parameters_are_doubtful():
-    """Clients send two arrays, and the published score looks at one of them."""
+def test_nothing_speaks_against_tied_parameters():
+    """The made-up clients move them alike, as real ones do."""
     draw = ["--virtual-samples", "tests.cli.networks:token_ids"]
     found = check("Tied", "7", *draw)
-    assert "'decoder.weight', 'embedding.weight': clients send it" in found.stdout
+    assert "Nothing speaks against it." in found.stdout
     assert found.exit_code == 0
 
 

@@ -117,6 +117,41 @@ def test_a_standstill_in_the_clients_dtype_makes_no_replays():
     assert not any(map(is_replay, strategy.reports[-1].decisions))
 
 
+def replayed_along(change):
+    """Let a client send the same for twenty global models, each changed a little."""
+    strategy = protected(FedAvg(), num_malicious=1, seed=1)
+    again = honest_update(START, REPLAYER)
+    for server_round in range(1, 21):
+        start = {
+            key: np.asarray(change(key, values, server_round), values.dtype)
+            for key, values in START.items()
+        }
+        configured(strategy, start)
+        body = {**again, COUNTER: start[COUNTER] + 1}
+        honest = [content(honest_update(start, n)) for n in range(1, 6)]
+        replies = [reply(n, b) for n, b in enumerate([content(body), *honest])]
+        strategy.aggregate_train(server_round, replies)
+    return [report.decisions[REPLAYER] for report in strategy.reports]
+
+
+def test_a_slow_model_hides_no_replay():
+    """It moves by less than a ten-thousandth a round, and by more in five."""
+    decisions = replayed_along(lambda _, values, n: values * (1 + 3e-5 * n))
+    assert not is_replay(decisions[1])
+    assert all(map(is_replay, decisions[5:]))
+
+
+def test_a_large_counter_hides_no_replay():
+    """What the parameters do counts, not what batch norm's counters hold."""
+
+    def change(key, values, server_round):
+        return values + 10**13 if key == COUNTER else values * (1 + 0.01 * server_round)
+
+    decisions = replayed_along(change)
+    # the counter is the same in all rounds, so that the whole update is
+    assert all(map(is_replay, decisions[1:]))
+
+
 def test_a_replay_in_another_dtype_is_found():
     """The numbers are the same: one array is sent as float64 the second time."""
     strategy = protected(FedAvg(), num_malicious=1, seed=1)

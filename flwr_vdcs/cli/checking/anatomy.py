@@ -1,10 +1,9 @@
 """Model to anatomy: what it is made of that matters for scoring."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
@@ -32,8 +31,6 @@ class Anatomy:
         Layers that draw random numbers in training.
     frozen : tuple of str
         Parameters that are not trained.
-    tied : tuple of tuple of str
-        The names of each parameter that has several.
     """
 
     parameters: Mapping[str, int]
@@ -42,7 +39,6 @@ class Anatomy:
     normalisation: tuple[str, ...]
     stochastic: tuple[str, ...]
     frozen: tuple[str, ...]
-    tied: tuple[tuple[str, ...], ...]
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
@@ -75,12 +71,4 @@ def anatomy_of(model: nn.Module) -> Anatomy:
             if isinstance(layer, STOCHASTIC)
         ),
         frozen=tuple(n for n, each in parameters.items() if not each.requires_grad),
-        tied=_tied(model),
     )
-
-
-def _tied(model: nn.Module) -> tuple[tuple[str, ...], ...]:
-    names: dict[Tensor, list[str]] = defaultdict(list)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names[parameter].append(name)
-    return tuple(tuple(known_as) for known_as in names.values() if len(known_as) > 1)

@@ -10,6 +10,7 @@ from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
 from flwr_vdcs.journal import INSENSITIVE
 from flwr_vdcs.scoring import PaperScoring
+from flwr_vdcs.selection import OUT_OF_MEMORY
 
 SAME = 1e-12
 """Scores that differ by less than this differ by rounding."""
@@ -38,11 +39,11 @@ class Finding:
 
 def findings_of(anatomy: Anatomy, trial: Trial, reach: Reach | None) -> list[Finding]:
     """Judge a model; what fails comes first."""
-    found = [*_quarantined(trial), *_random(trial)]
+    found = [*_quarantined(trial), *_out_of_memory(trial), *_random(trial)]
     if reach is not None:
         found += _misplaced(trial, reach)
     if trial.report.scoring == PaperScoring.name:
-        found += [*_blind(anatomy, trial), *_tied(anatomy)]
+        found += _blind(anatomy, trial)
         found += _unseen(trial, reach) if reach is not None else []
     return sorted(found, key=lambda finding: not finding.fails)
 
@@ -56,6 +57,15 @@ def _quarantined(trial: Trial) -> Iterator[Finding]:
             what=f"{count} of {len(decisions)} updates are quarantined: {reason}",
             remedy="find the layer that makes it so, such as one that divides by a "
             "parameter",
+        )
+
+
+def _out_of_memory(trial: Trial) -> Iterator[Finding]:
+    if any(decision.reason == OUT_OF_MEMORY for decision in trial.report.decisions):
+        yield Finding(
+            fails=True,
+            what="the server runs out of memory, so every round would be skipped",
+            remedy="lower --num-virtual-samples, or name another --device",
         )
 
 
@@ -111,16 +121,6 @@ def _as_frozen(anatomy: Anatomy, trial: Trial) -> str:
     body = [name for name in anatomy.parameters if not _is_of(trial.head, name)]
     is_frozen = set(body) <= set(anatomy.frozen)
     return ": all layers before the head are frozen" if is_frozen else ""
-
-
-def _tied(anatomy: Anatomy) -> Iterator[Finding]:
-    for names in anatomy.tied:
-        yield Finding(
-            fails=False,
-            what=f"one parameter has several names, {listed(names)}: clients send it "
-            "under each, and the score looks at one of them",
-            remedy=f"compare them on the server, {HARDENED}",
-        )
 
 
 def _unseen(trial: Trial, reach: Reach) -> Iterator[Finding]:

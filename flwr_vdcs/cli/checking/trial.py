@@ -16,7 +16,7 @@ from flwr_vdcs.cli.outcome import InputError, ProblemError
 from flwr_vdcs.errors import HeadNotFoundError, VirtualConsistencyError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.guard import NUM_SAMPLES_TO_TRY, Guard
-from flwr_vdcs.reference import EncodedArrays
+from flwr_vdcs.reference import EncodedArrays, parameters_by_names
 from flwr_vdcs.report import RoundReport
 from flwr_vdcs.scoring import Scoring
 from flwr_vdcs.updates import Update, encoded_arrays
@@ -137,9 +137,10 @@ def _moved(model: nn.Module, client: int) -> EncodedArrays:
     """Make an update that leaves frozen parameters and buffers where they are."""
     generator = torch.Generator().manual_seed(client)
     state = dict(model.state_dict())
-    for name, parameter in model.named_parameters(remove_duplicate=False):
+    for names, parameter in parameters_by_names(model):
         if parameter.requires_grad:
-            state[name] = _near(state[name].cpu(), generator)
+            near = _near(state[names[0]].cpu(), generator)
+            state |= dict.fromkeys(names, near)
     return _encoded(state)
 
 
