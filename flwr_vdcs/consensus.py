@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-COPY = 1e-4
+SAME = 1e-4
 """Two updates are copies if they differ by less than this share of what others do.
 
 Rounding makes a hundredth of that. Honest clients who hold images of one and the same
@@ -28,7 +28,7 @@ def find_copies(
     own = similarity.diagonal()
     difference = ((own[:, None] + own) / 2 - similarity).clamp_min(0)
     by_client = difference[others].view(len(own), -1).median(dim=1).values
-    return (difference < COPY * by_client.median()) | ~others
+    return (difference < SAME * by_client.median()) | ~others
 
 
 def find_consensus(
