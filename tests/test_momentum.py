@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.momentum import DECAY, Momentum
 from tests.faults.plugin import NET, START, protected
-from tests.federation import InProcessGrid, honest_client, record_of
+from tests.federation import InProcessGrid, configured, honest_client, record_of
 
 NAMES = ("weight", "bias")
 
@@ -127,3 +127,13 @@ def test_the_global_model_may_change_its_precision():
     grid = InProcessGrid({node: honest_client(node) for node in range(3)})
     strategy.start(grid, record_of(START), num_rounds=4)
     assert [report.num_quarantined for report in strategy.reports] == [0] * 4
+
+
+@pytest.mark.parametrize("scoring", ["paper", "hardened"])
+def test_it_is_kept_only_where_it_is_looked_at(scoring):
+    """The published score does without that memory."""
+    strategy = protected(FedAvg(), num_malicious=1, scoring=scoring)
+    for step in (0, 1):
+        moved = {k: np.asarray(v + step, v.dtype) for k, v in START.items()}
+        configured(strategy, moved)
+    assert bool(strategy._guard._momentum.state) == (scoring == "hardened")
