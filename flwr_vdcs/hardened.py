@@ -7,7 +7,6 @@ the model's answers. Each place has a tolerance, how far honest clients are apar
 an update is as suspicious as it is in the place where it is most so.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,14 +20,7 @@ from flwr_vdcs.consensus import agreement_with, find_consensus, find_copies
 from flwr_vdcs.evidence import SIZES, evidence
 from flwr_vdcs.features import Probe
 from flwr_vdcs.judgement import Judgement
-from flwr_vdcs.sizes import (
-    UPDATE,
-    Sizes,
-    as_usual,
-    distances,
-    tolerated,
-    usual_length,
-)
+from flwr_vdcs.sizes import Sizes, as_usual, distances, tolerated, usual_length
 
 LOST_AGREEMENT = 1.25
 """What an honest client may lack: all of the median's agreement, and a quarter more."""
@@ -85,15 +77,14 @@ class HardenedScoring:
     client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
     the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
     :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
-    :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by `flwr_vdcs.sizes.as_usual`, and
-    :math:`\ell_k` that of the whole update by :math:`\ln 2`, the score is
+    :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by `flwr_vdcs.sizes.as_usual`, the
+    score is
 
     .. math::
 
         \begin{aligned}
         s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
-        \min(0.9\, \ell_k, 0.8 + 0.1\, \ell_k),\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
         \frac{\tilde h - h_k}{0.25}, \\
         & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
@@ -188,15 +179,7 @@ def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
 
 
 def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
-    """Measure distances of sizes in their tolerances.
-
-    An update that is long enough to be shortened comes before nearly all others that
-    are within the tolerances, and is still within them itself.
-    """
-    suspicions = dict(zip(SIZES, tolerated(away).T, strict=True))
-    of_longest = away[:, UPDATE] / math.log(MAX_UPDATE)
-    long = (0.9 * of_longest).minimum(0.8 + 0.1 * of_longest)
-    return {**suspicions, "update": suspicions["update"].maximum(long)}
+    return dict(zip(SIZES, tolerated(away).T, strict=True))
 
 
 def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:

@@ -116,9 +116,6 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             if away > 0 and SIZES[p] not in {"running statistics", "buffers"}:
                 away = max(away - still, 0)
             suspicions.append(abs(away) / math.log(tolerance))
-            if SIZES[p] == "update":
-                doublings = away / math.log(2)
-                suspicions.append(min(0.9 * doublings, 0.8 + 0.1 * doublings))
         undone = median(surplus) - surplus[i]
         suspicions += [
             (median(share) - share[i]) / 1.25,
@@ -253,25 +250,6 @@ def test_hand_worked_example():
     expected = torch.tensor([-1.0, -0.5, 0.0, -1.6], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
     assert "another way" in SCORING.judge(evidence).reasons[3]
-
-
-@pytest.mark.parametrize(
-    ("factor", "score"),
-    [
-        (0.5, -0.5),
-        (1, 0),
-        (2**0.5, -0.45),
-        (2, -0.9),
-        (8**0.5, -0.95),
-        (4, -1),
-        (16, -2),
-    ],
-)
-def test_hand_worked_length(factor, score):
-    """Long updates are ranked low, and are not tolerated from 4 times on."""
-    evidence = evidence_of(sharing([1] * 5))
-    evidence["sizes"][4, SIZES.index("update")] = math.log(factor)
-    assert SCORING.scores(evidence)[4].item() == pytest.approx(score)
 
 
 def test_hand_worked_agreement_with_the_head():
