@@ -90,7 +90,8 @@ def admit(updates: Sequence[Update], reference: Reference) -> Admission:
         except QuarantineError as reason:
             quarantined[place] = str(reason)
     quarantined |= _refused_counts(states, reference)
-    quarantined |= _refused_among(updates, states.keys() - quarantined.keys())
+    sound = [place for place in states if place not in quarantined]
+    quarantined |= _refused_among(updates, sound)
     states = {p: state for p, state in states.items() if p not in quarantined}
     return _normalised(updates, states, quarantined, reference)
 

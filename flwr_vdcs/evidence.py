@@ -27,8 +27,13 @@ EPSILON = 1e-5
 """Normalisation layers add it to a variance, so less than it does not count."""
 
 SIZES = (
-    *("update", "weights", "vectors", "head"),
-    *("running statistics", "buffers", "effect"),
+    "update",
+    "weights",
+    "vectors",
+    "head",
+    "running statistics",
+    "buffers",
+    "effect",
 )
 """What is measured for its size.
 

@@ -16,14 +16,12 @@ from flwr_vdcs.features import Probe
 from flwr_vdcs.momentum import Momentum
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
 from flwr_vdcs.replays import Replays
-from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW, Decision, RoundReport
 from flwr_vdcs.reputation import Ledger, Reputation
 from flwr_vdcs.scored import Scored, score
 from flwr_vdcs.scoring import Scoring
 from flwr_vdcs.selection import (
     AUTO,
-    OUT_OF_MEMORY,
-    TOO_FEW,
     NumMalicious,
     Selection,
     can_select,

@@ -8,7 +8,7 @@ from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.selection import OUT_OF_MEMORY, NumMalicious
+from flwr_vdcs.selection import NumMalicious
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
@@ -65,7 +65,7 @@ class Journal:
     @staticmethod
     def _note_skip(report: RoundReport) -> None:
         """Say why no update goes on, and what to do."""
-        if any(decision.reason == OUT_OF_MEMORY for decision in report.decisions):
+        if report.is_out_of_memory:
             logger.warning(
                 "Round %d is skipped and the model kept: the server ran out of memory. "
                 "Lower `num_virtual_samples`, or choose another `device`.",

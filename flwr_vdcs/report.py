@@ -6,6 +6,10 @@ from typing import Any, Literal
 
 Verdict = Literal["kept", "dropped", "quarantined", "banned"]
 
+TOO_FEW = "round skipped: too few updates to compare"
+OUT_OF_MEMORY = "round skipped: the server ran out of memory"
+"""Reasons why no update of a round goes on."""
+
 DECIMALS = 12
 """To so many decimals scores are compared; what is beyond is rounding."""
 
@@ -103,14 +107,15 @@ class RoundReport:
         return bool(self.decisions) and not self.num_kept
 
     @property
+    def is_out_of_memory(self) -> bool:
+        """Whether the round was skipped for want of memory."""
+        return any(d.reason == OUT_OF_MEMORY for d in self.decisions)
+
+    @property
     def is_tied(self) -> bool:
         """Whether a dropped and a kept client have the same score."""
         dropped, kept = (
-            {
-                round(d.score, DECIMALS)
-                for d in self.decisions
-                if d.verdict == verdict and d.score is not None
-            }
+            {round(score, DECIMALS) for score in self._scores(verdict)}
             for verdict in ("dropped", "kept")
         )
         return bool(dropped & kept)
@@ -118,17 +123,8 @@ class RoundReport:
     @property
     def margin(self) -> float | None:
         """Lowest score kept minus highest dropped; None if there are not both."""
-        scores = {
-            verdict: [
-                d.score
-                for d in self.decisions
-                if d.verdict == verdict and d.score is not None
-            ]
-            for verdict in ("kept", "dropped")
-        }
-        if not all(scores.values()):
-            return None
-        return min(scores["kept"]) - max(scores["dropped"])
+        kept, dropped = self._scores("kept"), self._scores("dropped")
+        return min(kept) - max(dropped) if kept and dropped else None
 
     def counts(self) -> dict[str, Any]:
         """Give the metrics that a round returns to Flower; bans, if there are any."""
@@ -143,6 +139,13 @@ class RoundReport:
     def to_dict(self) -> Mapping[str, Any]:
         """Give the report as plain values, for JSON."""
         return {**asdict(self), "margin": self.margin}
+
+    def _scores(self, verdict: str) -> list[float]:
+        return [
+            d.score
+            for d in self.decisions
+            if d.verdict == verdict and d.score is not None
+        ]
 
     def _count(self, verdict: Verdict) -> int:
         return sum(decision.verdict == verdict for decision in self.decisions)

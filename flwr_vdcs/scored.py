@@ -18,7 +18,7 @@ from flwr_vdcs.track_records import Record
 
 MIN_SCORED = 2
 
-OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
 """The server's own failures, for which no client is blamed."""
 
 Judge = Callable[[Features], Judgement]
@@ -66,7 +66,7 @@ def score(
     """
     try:
         return _score(states, global_state, scoring, probe, past or {})
-    except OUT_OF_MEMORY:
+    except MEMORY_ERRORS:
         return Scored(is_out_of_memory=True)
 
 
@@ -104,7 +104,7 @@ def _look(
     for place, state in states.items():
         try:
             found = scoring.features(probe, global_state, state)
-        except OUT_OF_MEMORY:
+        except MEMORY_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001  # an update made the model raise
             failed[place] = f"the model cannot run with it: {type(error).__name__}"

@@ -19,10 +19,6 @@ HALF = 0.5
 MIN_UPDATES = 3
 """Two updates agree with each other to the same degree: nobody can be singled out."""
 
-TOO_FEW = "round skipped: too few updates to compare"
-OUT_OF_MEMORY = "round skipped: the server ran out of memory"
-"""Reasons why no update of a round goes on."""
-
 ROUNDING = 1e-9
 """0.29 * 100 is 28.999999999999996 in floating point, and means 29."""
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flwr_vdcs.errors import NumMaliciousError
+from flwr_vdcs.report import TOO_FEW
 from flwr_vdcs.selection import (
-    TOO_FEW,
     can_select,
     check_num_malicious,
     count_malicious,

@@ -114,8 +114,8 @@ def _wait_until_it_trains(
     since = federation.layout.rounds.stat().st_mtime
 
     def found() -> list[psutil.Process]:
-        found = [p for p in victim.find(CLIENT_APP) if p.create_time() > since]
-        return [p for p in found if _seconds_used(p) >= seconds]
+        new = [p for p in victim.find(CLIENT_APP) if p.create_time() > since]
+        return [p for p in new if _seconds_used(p) >= seconds]
 
     wait_until(
         f"{VICTIM} trains",

@@ -10,7 +10,6 @@ from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
 from flwr_vdcs.journal import INSENSITIVE
 from flwr_vdcs.scoring import PaperScoring
-from flwr_vdcs.selection import OUT_OF_MEMORY
 
 SAME = 1e-12
 """Scores that differ by less than this differ by rounding."""
@@ -61,7 +60,7 @@ def _quarantined(trial: Trial) -> Iterator[Finding]:
 
 
 def _out_of_memory(trial: Trial) -> Iterator[Finding]:
-    if any(decision.reason == OUT_OF_MEMORY for decision in trial.report.decisions):
+    if trial.report.is_out_of_memory:
         yield Finding(
             fails=True,
             what="the server runs out of memory, so every round would be skipped",
