@@ -30,6 +30,7 @@ from flwr_vdcs.selection import (
     is_protecting,
 )
 from flwr_vdcs.track_records import TrackRecords
+from flwr_vdcs.traits import traits_of
 from flwr_vdcs.updates import Update
 from flwr_vdcs.virtual import VirtualSamples, draw_samples, round_seed
 
@@ -77,11 +78,8 @@ class Guard:
         self.scoring = scoring
         self.device = device
         self.seed = seed
-        self._threshold: float | None = getattr(scoring, "threshold", None)
-        self._ban_threshold = getattr(scoring, "ban_threshold", self._threshold)
-        self._max_update: float | None = getattr(scoring, "max_update", None)
-        self._needs_momentum: bool = getattr(scoring, "needs_momentum", True)
-        if num_malicious == AUTO and self._threshold is None:
+        self._traits = traits_of(scoring)
+        if num_malicious == AUTO and self._traits.threshold is None:
             allowed = "a number, or a scoring with a threshold, such as 'hardened'"
             raise InvalidArgumentError("num_malicious", num_malicious, allowed)
         self._virtual_samples = virtual_samples
@@ -104,12 +102,12 @@ class Guard:
     @property
     def bans_by_rank(self) -> bool:
         """Whether every drop counts towards a ban, however small the difference."""
-        return self._ban_threshold is None
+        return self._traits.ban_threshold is None
 
     def start_round(self, arrays: EncodedArrays) -> None:
         """Note the global state that goes out; its arrays are viewed, not copied."""
         self._reference = reference_from(arrays, self._model)
-        if self._needs_momentum:
+        if self._traits.needs_momentum:
             self._momentum.follow(self._reference.state)
 
     def withhold(self, client_ids: Iterable[str]) -> Collection[str]:
@@ -173,7 +171,8 @@ class Guard:
             skipped=bool(selection.skipped),
             sensitivity=scored.sensitivity,
         )
-        report = replace(report, bans=self.ledger.note(report, self._ban_threshold))
+        bans = self.ledger.note(report, self._traits.ban_threshold)
+        report = replace(report, bans=bans)
         changed = {p: admission.states[p] for p in admission.normalised} | short
         return Examination(report, _in_order(changed, report, self._reference.keys))
 
@@ -239,7 +238,7 @@ class Guard:
         num_malicious = count_malicious(
             self.num_malicious,
             scored.scores.values(),
-            self._threshold,
+            self._traits.threshold,
             num_banned=len(self._banned),
         )
         num_scored = len(updates) - len(refused)
@@ -272,10 +271,10 @@ class Guard:
         global_state: State,
     ) -> dict[int, State]:
         """Shorten kept updates that are longer than the scoring lets them be."""
-        if self._max_update is None or not self.is_protecting:
+        if self._traits.max_update is None or not self.is_protecting:
             return {}
         names = self.probe.parameter_names
-        shares = shares_allowed(states, global_state, names, self._max_update)
+        shares = shares_allowed(states, global_state, names, self._traits.max_update)
         return {
             place: shortened(states[place], global_state, share)
             for place, share in shares.items()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
-from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.report import RoundReport
+from flwr_vdcs.scoring import is_blind
 from flwr_vdcs.selection import NumMalicious
 
 logger = logging.getLogger("flwr")
@@ -15,9 +15,6 @@ logger = logging.getLogger("flwr")
 
 Listener = Callable[[RoundReport], object]
 """Is told what every round decided."""
-
-INSENSITIVE = 1e-3
-"""Features that vary less than this with the virtual samples say the same of all."""
 
 
 class Journal:
@@ -96,11 +93,9 @@ class Journal:
 
     def _note_insensitivity(self, report: RoundReport) -> None:
         """Say once that the virtual samples do not show what they are there to show."""
-        if self._told_of_insensitivity or report.sensitivity is None:
+        if self._told_of_insensitivity:
             return
-        if report.scoring == HardenedScoring.name:
-            return
-        if report.sensitivity < INSENSITIVE:
+        if is_blind(report.scoring, report.sensitivity):
             self._told_of_insensitivity = True
             logger.warning(
                 "Round %d: the virtual samples hardly reach the features (sensitivity "

@@ -1,6 +1,6 @@
 """Admitted to scored: what a scoring sees in each update, and makes of the round."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -15,14 +15,12 @@ from flwr_vdcs.judgement import Judgement
 from flwr_vdcs.scores import variation
 from flwr_vdcs.scoring import Features, Scoring, stacked
 from flwr_vdcs.track_records import Record
+from flwr_vdcs.traits import traits_of
 
 MIN_SCORED = 2
 
 MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
 """The server's own failures, for which no client is blamed."""
-
-Judge = Callable[[Features], Judgement]
-"""What a scoring may have besides ``scores``."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +113,7 @@ def _look(
 
 
 def _judged(features: Features, num_clients: int, scoring: Scoring) -> Judgement:
-    judge: Judge | None = getattr(scoring, "judge", None)
-    judged: Judgement = (
-        judge(features) if judge else Judgement(scoring.scores(features))
-    )
+    judged = traits_of(scoring).judge(features)
     if judged.scores.shape != (num_clients,):
         given = tuple(judged.scores.shape)
         allowed = f"one whose scores have shape ({num_clients},), not {given}"
@@ -144,7 +139,7 @@ def _recalling(
 
     So it does of a record that lacks a number, which another version wrote.
     """
-    names: Sequence[str] = getattr(scoring, "remembered", ())
+    names = traits_of(scoring).remembered
     if not names:
         return features
     if isinstance(features, Tensor):

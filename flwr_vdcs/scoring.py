@@ -93,6 +93,25 @@ SCORINGS: Mapping[str, type[Scoring]] = {
 }
 
 
+INSENSITIVE = 1e-3
+"""Features that vary less than this with the virtual samples say the same of all."""
+
+
+def is_blind(scoring: str, sensitivity: float | None) -> bool:
+    """Tell whether the scoring of that name saw little in a round, and depends on it.
+
+    Parameters
+    ----------
+    scoring
+        A name, as reports and audit logs have it.
+    sensitivity
+        How much the features varied with the virtual samples; None if unknown.
+    """
+    if sensitivity is None or scoring == HardenedScoring.name:
+        return False
+    return sensitivity < INSENSITIVE
+
+
 def stacked(rows: Sequence[Any]) -> Features:
     """Put what was seen of each update together."""
     if isinstance(rows[0], Tensor):

@@ -26,6 +26,7 @@ ORDER = [
     "judgement",
     "hardened",
     "scoring",
+    "traits",
     "track_records",
     "scored",
     "report",

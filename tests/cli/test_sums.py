@@ -15,6 +15,7 @@ from flwr_vdcs.cli.reporting.history import histories_of
 from flwr_vdcs.cli.reporting.log import read_log
 from flwr_vdcs.cli.reporting.notes import notes_on
 from flwr_vdcs.cli.reporting.settings import settings_of
+from flwr_vdcs.report import OUT_OF_MEMORY
 from tests.cli.logs import a_round, decision, three_rounds, write
 
 VERDICTS = ["kept", "dropped", "quarantined", "banned"]
@@ -143,10 +144,19 @@ def test_unusual_rounds_are_listed(read):
             a_round(11, [decision("a")], sensitivity=None),
         ]
     )
-    assert "Round 1 was skipped" in notes(log)
+    assert "Round 1 was skipped: too few updates to compare." in notes(log)
+    assert "had no memory" not in notes(log)
     assert "Round 2 was decided between equal scores." in notes(log)
     assert "Rounds 3, 4, 5, 6, 7 and 2 more were scored on features" in notes(log)
     assert "cannot be compared: hardened and paper." in notes(log)
+
+
+def test_rounds_without_memory_are_told_apart(read):
+    """More clients would not help there."""
+    lost = [decision("a", "dropped", reason=OUT_OF_MEMORY)]
+    log = read([a_round(n, lost, skipped=True) for n in (1, 2)])
+    assert "Rounds 1 and 2 were skipped: the server had no memory." in notes(log)
+    assert "too few" not in notes(log)
 
 
 def test_lines_left_out_and_disorder_are_told(tmp_path):

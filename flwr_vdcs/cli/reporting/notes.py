@@ -5,8 +5,7 @@ from itertools import groupby
 
 from flwr_vdcs.cli.reporting.headline import in_words, plural
 from flwr_vdcs.cli.reporting.log import Line, Log
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.journal import INSENSITIVE
+from flwr_vdcs.scoring import is_blind
 
 MAX_LISTED = 5
 
@@ -15,7 +14,10 @@ def notes_on(log: Log) -> list[str]:
     """Say what is unusual about a log, and what follows from it."""
     found = (_unreadable(log), _disorder(log), _runs(log), _expectation(log))
     rounds = (
-        _noted(log, lambda line: line.skipped, "skipped: too few updates to compare"),
+        _noted(log, _had_too_few, "skipped: too few updates to compare"),
+        _noted(
+            log, lambda line: line.is_out_of_memory, "skipped: the server had no memory"
+        ),
         _noted(log, _is_blind, "scored on features that hardly vary"),
         _noted(log, lambda line: line.is_tied, "decided between equal scores"),
     )
@@ -75,10 +77,12 @@ def _noted(log: Log, holds: Callable[[Line], bool], what: str) -> str:
     return f"{_rounds(numbers).capitalize()} {verb} {what}."
 
 
+def _had_too_few(line: Line) -> bool:
+    return line.skipped and not line.is_out_of_memory
+
+
 def _is_blind(line: Line) -> bool:
-    if line.sensitivity is None or line.scoring == HardenedScoring.name:
-        return False
-    return line.sensitivity < INSENSITIVE
+    return is_blind(line.scoring, line.sensitivity)
 
 
 def _rounds(numbers: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from flwr_vdcs.features import Probe
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.scoring import PaperScoring, Scoring, stacked
 from flwr_vdcs.selection import AUTO, NumMalicious, count_malicious, lowest
+from flwr_vdcs.traits import traits_of
 from flwr_vdcs.virtual import draw_samples, gaussian
 
 NUM_VIRTUAL_SAMPLES = 100
@@ -99,11 +100,11 @@ class Judge:
         start = perf_counter()
         scores = scoring.scores(stacked([features for features, _ in looked]))
         seconds = perf_counter() - start + sum(each for _, each in looked)
-        threshold = getattr(scoring, "threshold", None)
-        number = count_malicious(num_malicious, scores.tolist(), threshold)
+        traits = traits_of(scoring)
+        number = count_malicious(num_malicious, scores.tolist(), traits.threshold)
         dropped = _lowest(scores, number)
-        longest = getattr(scoring, "max_update", None)
-        return Verdict(scores, dropped, _mean(updates, dropped, longest), seconds)
+        mean = _mean(updates, dropped, traits.max_update)
+        return Verdict(scores, dropped, mean, seconds)
 
     def _look(
         self, scoring: Scoring, attacked: AttackedRound, state: State
