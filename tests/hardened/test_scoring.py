@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from flwr_vdcs.evidence import SIZES
 from flwr_vdcs.hardened import HardenedScoring
+from flwr_vdcs.hardened.evidence import SIZES
 from flwr_vdcs.scoring import resolve_scoring
 
 SCORING = HardenedScoring()

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from flwr_vdcs.evidence import SIZES
-from flwr_vdcs.sizes import TOLERANCES, as_usual, distances, tolerated, usual_length
+from flwr_vdcs.hardened.evidence import SIZES
+from flwr_vdcs.hardened.sizes import (
+    TOLERANCES,
+    as_usual,
+    distances,
+    tolerated,
+    usual_length,
+)
 
 UPDATE, HEAD = SIZES.index("update"), SIZES.index("head")
 STATISTICS = SIZES.index("running statistics")

@@ -1,11 +1,4 @@
-r"""Hardened scoring: judge size, direction and effect, each by its own measure.
-
-The published score looks at one thing, the direction of features. What a malicious
-client does shows in different places: boosts and noise in the size of the update or of
-a part of it, reversed and mislabelled training in its direction, poisoned statistics in
-the model's answers. Each place has a tolerance, how far honest clients are apart there;
-an update is as suspicious as it is in the place where it is most so.
-"""
+"""Evidence to scores: the strongest suspicion against each client."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +7,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flwr_vdcs.agreement import Agreement, find_agreement
 from flwr_vdcs.arrays import State
-from flwr_vdcs.consensus import agreement_with, find_consensus, find_copies
-from flwr_vdcs.evidence import SIZES, evidence
 from flwr_vdcs.features import Probe
+from flwr_vdcs.hardened.agreement import Agreement, find_agreement
+from flwr_vdcs.hardened.consensus import agreement_with, find_consensus, find_copies
+from flwr_vdcs.hardened.evidence import SIZES, evidence
+from flwr_vdcs.hardened.sizes import Sizes, as_usual, distances, tolerated, usual_length
 from flwr_vdcs.judgement import Judgement
-from flwr_vdcs.sizes import Sizes, as_usual, distances, tolerated, usual_length
 
 LOST_AGREEMENT = 1.25
 """What an honest client may lack: all of the median's agreement, and a quarter more."""
@@ -77,8 +70,8 @@ class HardenedScoring:
     client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
     the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
     :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
-    :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by `flwr_vdcs.sizes.as_usual`, the
-    score is
+    :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
+    `flwr_vdcs.hardened.sizes.as_usual`, the score is
 
     .. math::
 

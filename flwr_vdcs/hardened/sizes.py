@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from flwr_vdcs.evidence import SIZES
+from flwr_vdcs.hardened.evidence import SIZES
 
 TOLERANCES: Mapping[str, float] = {
     "update": 4.0,
@@ -69,8 +69,8 @@ def as_usual(away: Sizes, sizes: Sizes, past: Clients, share: Clients) -> Sizes:
 
     is taken off, if that is positive. So a part gains nothing unless the whole update
     is long. Nor does a client that goes against the others: its ``share`` (see
-    `flwr_vdcs.agreement.Agreement`) is not above zero. What it holds is never learned,
-    so it would be long for ever.
+    `flwr_vdcs.hardened.agreement.Agreement`) is not above zero. What it holds is never
+    learned, so it would be long for ever.
     """
     excess = away[:, UPDATE].clamp_min(0)
     median = sizes[:, UPDATE] - away[:, UPDATE]

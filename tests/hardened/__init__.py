@@ -1,0 +1,1 @@
+"""Hardened scoring: each of its stages, and whole rounds."""
