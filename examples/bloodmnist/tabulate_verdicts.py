@@ -17,6 +17,7 @@ from bloodmnist.bench.averages import (
     num_rounds,
     open_attacks,
     overall,
+    rows_where,
 )
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +40,13 @@ def main(
         list[str] | None,
         typer.Option(help="All that do not hide but this one; may be repeated."),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="column=value: only such rows; may be repeated. Several values of one "
+            "column are alternatives."
+        ),
+    ] = None,
 ) -> None:
     """Average over attacks and rounds, by setting and rule."""
     rows = [
@@ -46,6 +54,10 @@ def main(
         for path in verdicts
         for row in csv.DictReader(path.read_text().splitlines())
     ]
+    try:
+        rows = rows_where(rows, where or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--where") from error
     attacks = attack or [n for n in open_attacks(rows) if n not in (without or [])]
     table = Table(*COLUMNS)
     for setting in sorted({tuple(row[name] for name in SETTING) for row in rows}):

@@ -18,6 +18,7 @@ from bloodmnist.bench.averages import (
     num_rounds,
     open_attacks,
     overall,
+    rows_where,
 )
 from bloodmnist.bench.heatmap import draw
 from bloodmnist.bench.judging import COLUMNS, NO_ATTACK, Sheet, judge, names
@@ -190,6 +191,29 @@ def test_averages_by_hand_leave_out_attacks_that_hide():
     ]
     assert overall(rows, "recall", open_attacks(rows)) == {"norm": 0.5}
     assert num_rounds([*rows, {**rows[0], "seed": "1"}]) == 2
+
+
+def test_conditions_choose_rows():
+    """Values of one column are alternatives, columns add up, and none choose all."""
+    rows = [{"stage": s, "rule": r} for s in ("early", "late") for r in ("norm", "dnc")]
+    assert rows_where(rows, []) == rows
+    assert rows_where(rows, ["stage=early", "stage=late"]) == rows
+    assert rows_where(rows, ["stage=late", "rule=dnc"]) == [rows[3]]
+
+
+@pytest.mark.parametrize(
+    ("condition", "hint"),
+    [
+        ("stage=lat", "one of early, late"),
+        ("stage", "one of early, late"),
+        ("stag=late", "a column of stage, rule"),
+    ],
+)
+def test_a_condition_that_nothing_fulfils_is_an_error(condition, hint):
+    """It says what there is."""
+    rows = [{"stage": s, "rule": "norm"} for s in ("early", "late")]
+    with pytest.raises(ValueError, match=f"got '{condition}'; allowed is .* {hint}"):
+        rows_where(rows, [condition])
 
 
 def test_updates_are_deltas_of_parameters(recorded):

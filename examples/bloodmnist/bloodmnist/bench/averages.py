@@ -16,6 +16,26 @@ HIDDEN |= {"tolerated noise", "jittered alie", "leaked seed", "with the current"
 """Attacks that are made to stay within the spread of honest clients."""
 
 
+def rows_where(rows: Rows, conditions: Sequence[str]) -> Rows:
+    """Choose rows by conditions like ``stage=late``; values of a column add up.
+
+    Raises
+    ------
+    ValueError
+        If a condition is none, or no row has such a value.
+    """
+    allowed: defaultdict[str, set[str]] = defaultdict(set)
+    for condition in conditions:
+        column, _, value = condition.partition("=")
+        known = sorted({row[column] for row in rows if column in row})
+        if value not in known:
+            columns = ", ".join(rows[0])
+            hint = f"one of {', '.join(known)}" if known else f"a column of {columns}"
+            raise ValueError(f"got {condition!r}; allowed is column=value, {hint}")
+        allowed[column].add(value)
+    return [row for row in rows if all(row[c] in allowed[c] for c in allowed)]
+
+
 def means(rows: Rows, column: str) -> dict[tuple[str, str], float]:
     """Average a column over rounds and numbers of attackers, by attack and rule."""
     found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
