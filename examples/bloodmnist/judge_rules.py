@@ -11,7 +11,14 @@ from typing import Annotated
 import torch
 import typer
 from bloodmnist.bench.judging import Sheet, judge, names
-from bloodmnist.bench.recording import LOCAL_EPOCHS, ROUNDS, TRAJECTORIES, path_of, read
+from bloodmnist.bench.recording import (
+    LOCAL_EPOCHS,
+    NUM_CLIENTS,
+    ROUNDS,
+    TRAJECTORIES,
+    path_of,
+    read,
+)
 from bloodmnist.bench.rules import RULES, Judge
 from rich.progress import Progress
 
@@ -30,8 +37,11 @@ def main(
         str, typer.Option(help="Judge only recordings with this in their file name.")
     ] = "",
     num_malicious: Annotated[
-        list[int] | None, typer.Option(help="How many of ten attack; may be repeated.")
+        list[int] | None, typer.Option(help="How many attack; may be repeated.")
     ] = None,
+    num_clients: Annotated[
+        int, typer.Option(min=3, max=NUM_CLIENTS, help="How many clients take part.")
+    ] = NUM_CLIENTS,
     rule: Annotated[
         list[str] | None, typer.Option(help="Rule to judge; may be repeated.")
     ] = None,
@@ -39,6 +49,9 @@ def main(
     """Let every rule meet every attack; what the CSV file has is not judged again."""
     sheet, rules = Sheet(output), rule or list(RULES)
     numbers = num_malicious or list(NUM_MALICIOUS)
+    if 2 * max(numbers) >= num_clients:
+        problem = f"fewer than half of the {num_clients} clients, got {max(numbers)}"
+        raise typer.BadParameter(problem, param_hint="--num-malicious")
     places = [
         (trajectory, stage, epochs)
         for trajectory in TRAJECTORIES
@@ -50,7 +63,7 @@ def main(
     with Progress() as progress:
         bar = progress.add_task("", total=len(places) * len(numbers))
         for place in places:
-            recording = read(recordings, *place)
+            recording = read(recordings, *place).of_first(num_clients)
             referee = Judge(recording)
             for number in numbers:
                 described = f"{place[0].name}, {place[1]}, {place[2]} epochs"

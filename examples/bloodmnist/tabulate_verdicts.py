@@ -22,8 +22,8 @@ from bloodmnist.bench.averages import (
 from rich.console import Console
 from rich.table import Table
 
-SETTING = ("model", "alpha", "num_malicious")
-COLUMNS = ("model", "alpha", "attackers", "rounds", "rule")
+SETTING = ("model", "alpha", "num_clients", "num_malicious")
+COLUMNS = ("model", "alpha", "clients", "attackers", "rounds", "rule")
 COLUMNS += ("attackers dropped", "honest dropped", "damage", "dropped without attack")
 
 

@@ -10,7 +10,7 @@ from bloodmnist.attacks import Attack, generators
 from bloodmnist.attacks.mod import list_parameters
 from bloodmnist.attacks.view import AttackerView
 from bloodmnist.bench import adaptive
-from bloodmnist.bench.recording import NUM_CLIENTS, ROUNDS, Recording
+from bloodmnist.bench.recording import ROUNDS, Recording
 from bloodmnist.model import State
 
 
@@ -108,7 +108,7 @@ def look(
         trained=own[client],
         received=recording.received,
         parameter_names=list_parameters(recording.trajectory.model),
-        num_clients=NUM_CLIENTS,
+        num_clients=recording.num_clients,
         num_malicious=num_malicious,
         generator=generators.for_client(seed, server_round, client),
         shared_generator=generators.for_colluders(seed, server_round),

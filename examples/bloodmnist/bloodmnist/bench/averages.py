@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import mean
 
 from bloodmnist.bench.judging import NO_ATTACK
-from bloodmnist.bench.recording import NUM_CLIENTS
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -62,8 +61,12 @@ def overall(rows: Rows, column: str, attacks: Collection[str]) -> dict[str, floa
 
 def false_drops(rows: Rows, rule: str) -> float:
     """Give the share of honest clients that a rule drops where nobody attacks."""
-    drops = means(rows, "num_dropped").get((NO_ATTACK, rule), float("nan"))
-    return drops / NUM_CLIENTS
+    shares = [
+        int(row["num_dropped"]) / int(row["num_clients"])
+        for row in rows
+        if (row["attack"], row["rule"]) == (NO_ATTACK, rule)
+    ]
+    return mean(shares) if shares else float("nan")
 
 
 def num_rounds(rows: Rows) -> int:

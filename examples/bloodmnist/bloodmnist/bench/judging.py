@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bloodmnist.baselines.deltas import is_buffer
 from bloodmnist.bench.attacked import ATTACKS, AttackedRound, attack
-from bloodmnist.bench.recording import NUM_CLIENTS, Recording
+from bloodmnist.bench.recording import Recording
 from bloodmnist.bench.rules import Judge, Verdict, is_possible, updates_of
 
 NO_ATTACK = "none"
@@ -25,10 +25,12 @@ class Row:
     ----------
     model, alpha, seed, stage, local_epochs
         The recording.
+    num_clients : int
+        K, how many clients take part.
     accuracy : float
         The global model's before the round.
     num_malicious : int
-        M, how many of the ten clients attack; for no attack, how many are dropped.
+        M, how many of them attack; for no attack, how many are dropped.
     attack, rule : str
         Their names.
     recall : float or None
@@ -48,6 +50,7 @@ class Row:
     seed: int
     stage: str
     local_epochs: int
+    num_clients: int
     accuracy: float
     num_malicious: int
     attack: str
@@ -79,7 +82,7 @@ def judge(
     num_attackers = 0 if name == NO_ATTACK else num_malicious
     honest_mean = updates.parameters[num_attackers:].mean(0)
     for rule in rules:
-        if not is_possible(rule, NUM_CLIENTS, num_malicious):
+        if not is_possible(rule, recording.num_clients, num_malicious):
             continue
         verdict = judge_.apply(rule, attacked, updates)
         found = sum(client < num_attackers for client in verdict.dropped)
@@ -89,6 +92,7 @@ def judge(
             seed=recording.trajectory.seed,
             stage=recording.stage,
             local_epochs=recording.local_epochs,
+            num_clients=recording.num_clients,
             accuracy=round(recording.accuracy, 4),
             num_malicious=num_malicious,
             attack=name,
@@ -129,7 +133,8 @@ class Sheet:
         """Tell whether an attack was judged already."""
         trajectory = recording.trajectory
         found = (trajectory.model, trajectory.alpha, trajectory.seed, recording.stage)
-        key = (*found, recording.local_epochs, num_malicious, name)
+        clients = (recording.num_clients, num_malicious)
+        key = (*found, recording.local_epochs, *clients, name)
         return tuple(map(str, key)) in self._known
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -140,8 +145,8 @@ class Sheet:
 
 
 def _key(row: dict[str, str]) -> tuple[str, ...]:
-    columns = ("model", "alpha", "seed", "stage", "local_epochs", "num_malicious")
-    return (*(row[name] for name in columns), row["attack"])
+    recording = ("model", "alpha", "seed", "stage", "local_epochs", "num_clients")
+    return tuple(row[name] for name in (*recording, "num_malicious", "attack"))
 
 
 def _recall(verdict: Verdict, found: int, num_attackers: int) -> float | None:

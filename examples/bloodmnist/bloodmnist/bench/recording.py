@@ -9,7 +9,7 @@ updates without training again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -114,6 +114,15 @@ class Recording:
     honest: list[State]
     poisoned: dict[str, list[State]]
     accuracy: float
+
+    @property
+    def num_clients(self) -> int:
+        """Number of clients that take part."""
+        return len(self.honest)
+
+    def of_first(self, num_clients: int) -> Recording:
+        """Give the same round with its first clients only."""
+        return replace(self, honest=self.honest[:num_clients])
 
     @property
     def num_classes(self) -> int:
