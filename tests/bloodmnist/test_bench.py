@@ -1,6 +1,7 @@
 """Recorded rounds: what is recorded, attacked, judged and drawn."""
 
 import csv
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_without_attack_auto_drops_nobody_and_the_mean_is_exact(recorded, refere
     assert {row.recall for row in rows.values()} == {None}
 
 
+def test_one_of_three_clients_is_found(recorded):
+    """Few clients are a round of their own, with one row known for each number."""
+    few = recorded.of_first(3)
+    (row,) = judge(Judge(few), few, 1, "boost-100", ["hardened, auto"])
+    assert (row.num_clients, row.num_dropped, row.recall) == (3, 1, 1)
+    assert few.honest == recorded.honest[:3]
+    assert few.poisoned is recorded.poisoned
+
+
 def test_krum_is_left_out_where_it_is_not_defined():
     """It needs 2 M + 3 clients."""
     assert is_possible("multi-krum", 9, 3)
@@ -172,6 +182,7 @@ def test_a_sheet_goes_on_where_it_was_and_is_drawn(recorded, referee, tmp_path):
     sheet.add([*judge(referee, recorded, 3, NO_ATTACK, ["hardened, auto"])])
     assert Sheet(path).has(recorded, 3, "boost-100")
     assert not Sheet(path).has(recorded, 2, "boost-100")
+    assert not Sheet(path).has(recorded.of_first(9), 3, "boost-100")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert list(rows[0]) == COLUMNS
     assert means(rows, "recall")["boost-100", "hardened"] == 1
@@ -191,6 +202,18 @@ def test_averages_by_hand_leave_out_attacks_that_hide():
     ]
     assert overall(rows, "recall", open_attacks(rows)) == {"norm": 0.5}
     assert num_rounds([*rows, {**rows[0], "seed": "1"}]) == 2
+
+
+def test_false_drops_are_shares_of_the_clients_there_were():
+    """Two of ten and none of four, where nobody attacks: a tenth."""
+    row = {"attack": NO_ATTACK, "rule": "norm"}
+    rows = [
+        {**row, "num_clients": "10", "num_dropped": "2"},
+        {**row, "num_clients": "4", "num_dropped": "0"},
+        {**row, "num_clients": "4", "num_dropped": "4", "attack": "alie"},
+    ]
+    assert false_drops(rows, "norm") == pytest.approx(0.1)
+    assert math.isnan(false_drops(rows, "dnc"))
 
 
 def test_conditions_choose_rows():
