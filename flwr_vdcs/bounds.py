@@ -52,7 +52,9 @@ def shortened(state: State, global_state: State, share: float) -> dict[str, Tens
 
 
 def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    return start.lerp(end, share) if end.is_floating_point() else end
+    if not end.is_floating_point():
+        return end
+    return start.lerp(end, share).where(start != end, end)
 
 
 def _length(state: State, start: State, names: Collection[str]) -> float:

@@ -101,7 +101,7 @@ class Probe:
         self._samples = self._prepare(samples)
         self.seed = seed
         self.momentum = momentum or {}
-        self._names = global_state.keys()
+        self._names = frozenset(global_state)
         self._global_state = global_state
         self._global_answers: Tensor | None = None
         self._buffers = {

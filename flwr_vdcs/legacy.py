@@ -73,7 +73,8 @@ class LegacyAdapter(Strategy):
         examination = self._guard.examine(server_round, updates)
         report = examination.report
         self._journal.note_training(report)
-        if report.is_empty or self._are_too_few(report):
+        nobody_answered = not results and not failures
+        if report.is_empty or nobody_answered or self._are_too_few(report):
             return None, dict(report.counts())
 
         in_order = {

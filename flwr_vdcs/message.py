@@ -51,7 +51,7 @@ class MessageAdapter(Strategy):
         examination = self._guard.examine(server_round, updates)
         report = examination.report
         self._journal.note_training(report)
-        if report.is_empty:
+        if report.is_empty or not replies:
             return None, MetricRecord(report.counts())
 
         for place, arrays in examination.normalised.items():

@@ -109,6 +109,21 @@ class Tied(nn.Module):
         return self.head(self.body(self.embedding(tokens)))
 
 
+class Masked(nn.Module):
+    """A model that keeps a causal mask, zeros and minus infinities, as a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+        mask = nn.Transformer.generate_square_subsequent_mask(4)
+        self.register_buffer("mask", mask)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Let each feature see those before it."""
+        weights = (self.body(inputs)[:, None] + self.mask).softmax(-1)
+        return self.head((weights @ inputs[..., None])[..., 0])
+
+
 def token_ids(generator: torch.Generator, num_samples: int) -> Tensor:
     """Draw sequences of seven random tokens."""
     return torch.randint(VOCABULARY, (num_samples, 7), generator=generator)

@@ -63,6 +63,13 @@ def test_hand_worked_example():
     assert shares == pytest.approx({2: 2 / 3, 4: 1 / 4})
 
 
+def test_infinite_values_that_nobody_changed_stay():
+    """As in a mask: on the way from -inf to -inf there is nothing else."""
+    start = {"mask": torch.tensor([-math.inf, 0.0, 2.0])}
+    update = {"mask": torch.tensor([-math.inf, 0.0, 4.0])}
+    assert shortened(update, start, 0.5)["mask"].tolist() == [-math.inf, 0.0, 3.0]
+
+
 @given(lengths=lengths, max_update=st.floats(1, 4))
 def test_shortened_updates_have_the_longest_length_allowed(lengths, max_update):
     """Exactly those that are longer are shortened, and to the limit."""

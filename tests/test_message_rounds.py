@@ -83,6 +83,17 @@ def test_dropping_nobody_changes_nothing(name, scoring):
     assert wrapped.evaluate_metrics_clientapp == alone.evaluate_metrics_clientapp
 
 
+def test_a_round_without_any_answer_ends_nothing():
+    """Some strategies of Flower divide by the number of replies."""
+    arrays = arrays_of(NET)
+    dividing = MESSAGE_DP["server adaptive"](flower.FedAvg())
+    with pytest.raises(ZeroDivisionError):
+        configured(dividing, arrays).aggregate_train(1, [])
+    found, metrics = configured(wrap(dividing), arrays).aggregate_train(1, [])
+    assert found is None
+    assert metrics["vdcs-num-kept"] == 0
+
+
 @pytest.mark.parametrize("num_clients", [0, 1, 2, 3, 4])
 def test_dropping_nobody_changes_nothing_for_any_number_of_replies(num_clients):
     """Also with fewer replies than could be compared."""

@@ -32,7 +32,7 @@ from tests.federation import (
     reply,
     seeded,
 )
-from tests.models import Tied, batch_norm_cnn, token_ids
+from tests.models import Masked, Tied, batch_norm_cnn, token_ids
 from tests.strategies import MESSAGE
 
 NET = seeded(batch_norm_cnn)
@@ -775,3 +775,28 @@ def test_two_values_for_one_parameter():
     decisions = strategy.reports[0].decisions
     assert [d.verdict == "quarantined" for d in decisions] == [n == 3 for n in range(5)]
     assert decisions[3].reason.startswith("head.weight: expected the values of embed")
+
+
+@pytest.mark.parametrize("scoring", ["paper", "hardened"])
+@pytest.mark.parametrize("num_malicious", [0, 1])
+def test_infinite_values_are_kept_as_long_as_nobody_changes_them(
+    scoring, num_malicious
+):
+    """A causal mask travels with the model; a lie in it is one all the same."""
+    start = arrays_of(seeded(Masked))
+    strategy = VirtualConsistencyStrategy(
+        message.FedAvg(),
+        model=Masked(),
+        input_shape=(4,),
+        num_malicious=num_malicious,
+        scoring=scoring,
+    )
+    kept = [honest_update(start, node) | {"mask": start["mask"]} for node in range(5)]
+    lie = kept[0] | {"mask": np.full((4, 4), -np.inf, np.float32)}
+    replies = [reply(node, content(arrays)) for node, arrays in enumerate([*kept, lie])]
+    found, _ = configured(strategy, start).aggregate_train(1, replies)
+    report = strategy.reports[0]
+    assert (report.num_quarantined, report.num_dropped) == (1, num_malicious)
+    assert report.decisions[5].reason.startswith("mask: expected finite values")
+    assert np.array_equal(found["mask"].numpy(), start["mask"])
+    assert np.isfinite(found["body.weight"].numpy()).all()

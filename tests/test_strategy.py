@@ -91,6 +91,10 @@ def test_copies_work_on_their_own():
     for each in (strategy, copied):
         poisoned_round(each)
     assert strategy.reports[0].decisions == copied.reports[0].decisions
+    again = copy.deepcopy(copied)
+    for each in (copied, again):
+        poisoned_round(each)
+    assert copied.reports[-1].decisions == again.reports[-1].decisions
 
 
 def test_the_signature_shows_the_arguments():

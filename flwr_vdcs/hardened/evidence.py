@@ -128,9 +128,10 @@ def _buffers(probe: Probe, deltas: State) -> list[str]:
 
 
 def _log_moved(names: list[str], deltas: State, start: State) -> Float[Tensor, ""]:
-    """Measure how far some arrays moved."""
-    floor = UNMOVED * _length([start[name] for name in names])
-    return _log_size(_length([deltas[name] for name in names]), floor)
+    """Measure how far some arrays moved; infinite values, as in masks, stay."""
+    moved = [deltas[name].nan_to_num(nan=0.0) for name in names]
+    held = [start[name].nan_to_num(neginf=0.0, posinf=0.0) for name in names]
+    return _log_size(_length(moved), UNMOVED * _length(held))
 
 
 def _log_shift(deltas: State, start: State) -> Float[Tensor, ""]:

@@ -30,11 +30,21 @@ EXAGGERATED_AT_ONCE = 0.5
 MISSED = 0.1
 """By how much less or more it may in the average over many rounds."""
 
+ORDINARY = 2.5
+"""So many standard deviations away a client is like the others, however far that is.
+
+A head of two or three classes has few directions: once it is trained, honest updates
+confirm or undo it by chance.
+"""
+
 COPY = 2.4
 """How suspicious a copy of an earlier update is.
 
 Not enough for a ban: a malicious client may copy an honest one's and be faster.
 """
+
+NORMAL = 1.4826
+"""A normal distribution's standard deviation, in median distances from its median."""
 
 MAX_UPDATE = 2.0
 """A longer update is less trusted than it is long: it goes on at this length."""
@@ -71,7 +81,9 @@ class HardenedScoring:
     the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
     :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
-    `flwr_vdcs.hardened.sizes.as_usual`, the score is
+    `flwr_vdcs.hardened.sizes.as_usual`, and :math:`q(x)` for 2.5 standard deviations
+    of all :math:`x_j`, estimated by their median distance from their median, the score
+    is
 
     .. math::
 
@@ -131,7 +143,7 @@ class HardenedScoring:
             "direction": _lacking(over_rounds.share, peers) / LOST_AGREEMENT,
             "turn": _lacking(now.share, peers) / LOST_AT_ONCE,
             **_by_confirmation(over_rounds, peers),
-            "forgetting": _lacking(now.confirmation, peers) / UNDONE_AT_ONCE,
+            "forgetting": _forgetting(now, peers),
             "copy": torch.where(peers.is_first, 0.0, COPY),
         }
         strongest = torch.stack(list(suspicions.values())).max(0)
@@ -189,15 +201,28 @@ def _by_confirmation(
     """
     typical = _median(over_rounds.confirmation, peers.is_first)
     surplus = over_rounds.surplus
+    ordinary = (LOST_AGREEMENT * typical).maximum(ORDINARY * _spread(surplus, peers))
 
     def allowed(at_once: float) -> Tensor:
         least = MISSED + (at_once - MISSED) / over_rounds.rounds
-        return least.maximum(LOST_AGREEMENT * typical)
+        return least.maximum(ordinary)
 
     return {
         "unlearning": _lacking(surplus, peers) / allowed(UNDONE_AT_ONCE),
         "exaggeration": _lacking(-surplus, peers) / allowed(EXAGGERATED_AT_ONCE),
     }
+
+
+def _forgetting(now: Agreement, peers: Peers) -> Float[Tensor, " clients"]:
+    """Measure how much less than the median client's this update confirms the head."""
+    ordinary = ORDINARY * _spread(now.confirmation, peers)
+    return _lacking(now.confirmation, peers) / ordinary.clamp_min(UNDONE_AT_ONCE)
+
+
+def _spread(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
+    """Estimate the standard deviation of honest clients from the median distance."""
+    away = (values - _median(values, peers.is_first)).abs()
+    return NORMAL * _median(away, peers.is_first)
 
 
 def _median(

@@ -106,6 +106,11 @@ def literal_scores(rounds: list[dict]) -> list[float]:
     share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
     confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
     surplus = [sums["G"][i] / sums["R"][i] for i in clients]
+    spread = {
+        name: 1.4826 * median([abs(value - median(values)) for value in values])
+        for name, values in (("h", heads), ("G", surplus))
+    }
+    least = max(1.25 * median(confirmed), 2.5 * spread["G"])
     scores = []
     for i in clients:
         suspicions = []
@@ -120,9 +125,9 @@ def literal_scores(rounds: list[dict]) -> list[float]:
         suspicions += [
             (median(share) - share[i]) / 1.25,
             (median(now) - now[i]) / 1.75,
-            undone / max(1.25 * median(confirmed), 0.1 + 0.15 / sums["R"][i]),
-            -undone / max(1.25 * median(confirmed), 0.1 + 0.4 / sums["R"][i]),
-            (median(heads) - heads[i]) / 0.25,
+            undone / max(least, 0.1 + 0.15 / sums["R"][i]),
+            -undone / max(least, 0.1 + 0.4 / sums["R"][i]),
+            (median(heads) - heads[i]) / max(0.25, 2.5 * spread["h"]),
         ]
         scores.append(-max(*suspicions, 0.0))
     return scores
@@ -263,9 +268,18 @@ def test_hand_worked_agreement_with_the_head():
 def test_a_head_that_has_learned_nothing_gives_no_agreement():
     """A median of -0.25 counts for nobody; being away from it does in its own right."""
     evidence = evidence_of(sharing([1, 1, 1, -1]), [-0.4, -0.3, -0.2, 0.9])
+    ordinary = 2.5 * 1.4826 * 0.1
     expected = -torch.tensor(
-        [0.15 / 0.25, 0.05 / 0.25, 0.05 / 0.5, 1.15 / 0.5]
-    ).double()
+        [0.15 / ordinary, 0.05 / ordinary, 0.05 / 0.5, 1.15 / 0.5], dtype=torch.float64
+    )
+    assert_close(SCORING.scores(evidence), expected)
+
+
+def test_where_heads_are_confirmed_by_chance_that_is_ordinary():
+    """The median distance is 1/2: 1 less or more is 0.54 of 2.5 deviations, not 4."""
+    evidence = evidence_of(sharing([1] * 5), [-1.0, -0.5, 0.0, 0.5, 1.0])
+    far = 1 / (2.5 * 1.4826 * 0.5)
+    expected = -torch.tensor([far, far / 2, 0, far / 2, far], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
 
