@@ -7,9 +7,10 @@ import pytest
 import torch
 from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server.client_manager import SimpleClientManager
+from sklearn.datasets import make_classification
 from torch import nn
 
-from flwr_vdcs import VirtualConsistencyStrategy
+from flwr_vdcs import Reputation, VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.judgement import Judgement
 from tests.federation import (
@@ -399,3 +400,45 @@ def test_sensitive_features_get_no_warning(flower_log):
     strategy, *_ = run(message, HONEST, scoring="paper", num_malicious=1)
     assert strategy.reports[0].sensitivity > 0.1
     assert "hardly reach" not in flower_log.text
+
+
+def trained(net, start, images, labels, generator):
+    """Train one epoch from the global model, as a client does."""
+    net.load_state_dict({key: torch.tensor(value) for key, value in start.items()})
+    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    for batch in torch.randperm(len(labels), generator=generator).split(32):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+        optimiser.step()
+    return arrays_of(net)
+
+
+def test_no_honest_client_is_banned_where_there_are_two_classes():
+    """A head of two rows has one direction: trained models undo it by chance."""
+    inputs, labels = make_classification(
+        5000, 20, n_informative=10, flip_y=0.05, random_state=0
+    )
+    inputs, labels = torch.tensor(inputs).float(), torch.tensor(labels)
+    net = seeded(
+        lambda: nn.Sequential(
+            nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2)
+        )
+    )
+    strategy = VirtualConsistencyStrategy(
+        message.FedAvg(),
+        model=net,
+        input_shape=(20,),
+        num_malicious="auto",
+        scoring="hardened",
+        seed=1,
+        reputation=Reputation(),
+    )
+    start, generator = arrays_of(net), torch.Generator().manual_seed(0)
+    for server_round in range(1, 26):
+        replies = []
+        for client in range(10):
+            own = (inputs[client::10], labels[client::10])
+            replies.append(reply(client, content(trained(net, start, *own, generator))))
+        found, _ = configured(strategy, start).aggregate_train(server_round, replies)
+        start = {key: array.numpy() for key, array in found.items()}
+    assert not [report.bans for report in strategy.reports if report.bans]
