@@ -129,6 +129,7 @@ def resolve_scoring(scoring: object) -> Scoring:
     """
     if isinstance(scoring, str) and scoring in SCORINGS:
         return SCORINGS[scoring]()
-    if not isinstance(scoring, str) and isinstance(scoring, Scoring):
+    is_instance = not isinstance(scoring, str | type)
+    if is_instance and isinstance(scoring, Scoring):
         return scoring
     raise UnknownScoringError(scoring, SCORINGS)

@@ -49,13 +49,21 @@ def traits_of(scoring: Scoring) -> Traits:
     """
     threshold = _number(scoring, "threshold", None)
     return Traits(
-        judge=getattr(scoring, "judge", lambda seen: Judgement(scoring.scores(seen))),
+        judge=_judge(scoring),
         threshold=threshold,
         ban_threshold=_number(scoring, "ban_threshold", threshold),
         max_update=_length(scoring),
         needs_momentum=bool(getattr(scoring, "needs_momentum", True)),
         remembered=_names(scoring),
     )
+
+
+def _judge(scoring: Scoring) -> Callable[[Features], Judgement]:
+    judge = getattr(scoring, "judge", lambda seen: Judgement(scoring.scores(seen)))
+    if not callable(judge):
+        raise _wrong(scoring, "judge", "a method, or missing", judge)
+    found: Callable[[Features], Judgement] = judge
+    return found
 
 
 def _number(scoring: Scoring, name: str, default: float | None) -> float | None:

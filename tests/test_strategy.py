@@ -140,6 +140,7 @@ def test_decision_trees_are_refused(inner):
         ({"head": "fc"}, HeadNotFoundError, "last layers are: 0, 4"),
         ({"scoring": "best"}, UnknownScoringError, "one of 'paper'"),
         ({"scoring": object()}, UnknownScoringError, "`features` and `scores`"),
+        ({"scoring": PaperScoring}, UnknownScoringError, "an object with `name`"),
         ({"device": "hpu"}, DeviceUnavailableError, "available: cpu"),
         ({"seed": -1}, InvalidArgumentError, "int from 0 to 9007199254740991"),
         ({"seed": 1.5}, InvalidArgumentError, "seed=1.5"),

@@ -62,6 +62,7 @@ def test_what_is_dropped_counts_towards_a_ban_if_nothing_else_is_said():
         ({"ban_threshold": float("nan")}, "`ban_threshold` is a finite number"),
         ({"max_update": float("inf")}, "`max_update` is a finite number"),
         ({"max_update": 0}, r"`max_update` is above zero, not 0\.0"),
+        ({"judge": None}, "`judge` is a method, or missing, not None"),
         ({"remembered": "times"}, "`remembered` is a tuple of names, not 'times'"),
         ({"remembered": (1,)}, "`remembered` is a tuple of names"),
         ({"remembered": None}, "`remembered` is a tuple of names, not None"),
