@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -74,8 +74,7 @@ class Probe:
         self, model: nn.Module, samples: Tensor, head: str | None, device: torch.device
     ) -> None:
         self.device = device
-        self._model, self._statistics = _private_copy(model)
-        self._model.to(device)
+        self._model, self._statistics = _private_copy(model, device)
         self._dtype = _floating_dtype(self._model)
         self._own_buffers = {n: b.clone() for n, b in self._model.named_buffers()}
         self.buffer_names = frozenset(
@@ -201,17 +200,21 @@ class Probe:
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the generators that the model may use, and put them back afterwards."""
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+    with _generators_kept(device):
         torch.default_generator.manual_seed(seed)
-        if on_cuda:
+        if device.type == "cuda":
             torch.cuda.manual_seed(seed)
         yield
 
 
-def _private_copy(model: nn.Module) -> tuple[nn.Module, State]:
+def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Put the generators that the model may use back afterwards."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def _private_copy(model: nn.Module, device: torch.device) -> tuple[nn.Module, State]:
     """Copy the model, and give the running statistics that its layers now lack."""
-    private = _deep_copy(model).eval().requires_grad_(requires_grad=False)
+    private = _deep_copy(model).to(device).eval().requires_grad_(requires_grad=False)
     if any(p.dtype in HALF for p in private.parameters()):
         private = private.float()
     layers = {n: m for n, m in private.named_modules() if isinstance(m, _NormBase)}
@@ -295,7 +298,7 @@ def _modules_in_order(model: nn.Module, samples: Tensor) -> list[str]:
         if name
     ]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), _generators_kept(samples.device):
             model(samples)
     except Exception as error:  # whatever the user's model raises
         problem = f"{type(error).__name__}: {error}"[:MAX_PROBLEM]

@@ -41,6 +41,7 @@ import flwr_vdcs.admission
 import flwr_vdcs.guard
 import flwr_vdcs.scoring
 from flwr_vdcs import VirtualConsistencyStrategy
+from flwr_vdcs.device import resolve_device
 from flwr_vdcs.features import Probe
 
 INPUT_SHAPE = (3, 28, 28)
@@ -113,14 +114,28 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def forward_passes(model: nn.Module, num_clients: int) -> Callable[[], None]:
-    """Run the model once a client, on one batch."""
-    batch = torch.randn(NUM_SAMPLES, *INPUT_SHAPE)
+def forward_passes(
+    model: nn.Module, num_clients: int, device: torch.device
+) -> Callable[[], None]:
+    """Run the model once a client, on one batch, and take what it answers."""
+    batch = torch.randn(NUM_SAMPLES, *INPUT_SHAPE, device=device)
 
     def run() -> None:
         with torch.no_grad():
             for _ in range(num_clients):
-                model(batch)
+                model(batch).cpu()
+
+    return run
+
+
+def loads(model: nn.Module, start: ArrayRecord, num_clients: int) -> Callable[[], None]:
+    """Load arrays into the model once a client, from the server's memory."""
+    state = start.to_torch_state_dict()
+
+    def run() -> None:
+        for _ in range(num_clients):
+            model.load_state_dict(state)
+        next(model.parameters()).sum().item()
 
     return run
 
@@ -174,7 +189,9 @@ def peak_memory() -> Iterator[list[int]]:
         watcher.join()
 
 
-def protected(model: nn.Module, scoring: str = "paper") -> Strategy:
+def protected(
+    model: nn.Module, device: torch.device, scoring: str = "paper"
+) -> Strategy:
     """Put the plugin around a strategy that does nothing."""
     return VirtualConsistencyStrategy(
         Nothing(fraction_train=0.0),
@@ -183,7 +200,7 @@ def protected(model: nn.Module, scoring: str = "paper") -> Strategy:
         num_malicious=3,
         num_virtual_samples=NUM_SAMPLES,
         scoring=scoring,
-        device="cpu",
+        device=device,
     )
 
 
@@ -200,7 +217,7 @@ def measure_memory(
     model_size = sum(len(array.data) for array in start.values())
     features = len(records) * NUM_SAMPLES * model.get_submodule("fc").in_features * 4
     with peak_memory() as peak:
-        plugin_round(protected(model), start, records)
+        plugin_round(protected(model, torch.device("cpu")), start, records)
     return {
         "peak MiB": peak[0] / MEBIBYTE,
         "allowed MiB": (2 * model_size + features) / MEBIBYTE,
@@ -208,15 +225,20 @@ def measure_memory(
 
 
 def measure_time(
-    model: nn.Module, start: ArrayRecord, records: list[ArrayRecord]
+    model: nn.Module,
+    start: ArrayRecord,
+    records: list[ArrayRecord],
+    device: torch.device,
 ) -> dict[str, float]:
     """Measure the plugin, its stages and its yardsticks once, one after the other."""
-    strategy, hardened = protected(model), protected(model, "hardened")
-    passes = forward_passes(model, len(records))
+    strategy = protected(model, device)
+    hardened = protected(model, device, "hardened")
+    passes = forward_passes(model.to(device), len(records), device)
     model.train()
     found = {"forward, batch statistics": seconds(passes)}
     model.eval()
     found["forward, running statistics"] = seconds(passes)
+    found["loading"] = seconds(loads(model, start, len(records)))
     found["plugin"] = seconds(lambda: plugin_round(strategy, start, records))
     found["plugin, hardened"] = seconds(lambda: plugin_round(hardened, start, records))
     with stopwatch() as spent:
@@ -257,14 +279,15 @@ def median_of(runs: list[dict[str, float]]) -> dict[str, float]:
     return {name: median(run[name] for run in runs) for name in runs[0]}
 
 
-def measure(num_clients: int, repeats: int) -> dict[str, float]:
-    """Measure everything for one number of clients."""
+def measure(num_clients: int, repeats: int, device: torch.device) -> dict[str, float]:
+    """Measure everything for one number of clients; memory is that of the CPU."""
     torch.manual_seed(0)
     model = resnet18(num_classes=8)
     start, *records = make_records(model, num_clients + 1)
-    forward_passes(model.train(), 2)()
+    forward_passes(model.train(), 2, torch.device("cpu"))()
     memory = measure_memory(model, start, records)
-    times = [measure_time(model, start, records) for _ in range(repeats)]
+    measure_time(model, start, records, device)
+    times = [measure_time(model, start, records, device) for _ in range(repeats)]
     return median_of(times) | measure_flower(start, records) | memory
 
 
@@ -277,6 +300,10 @@ def ratios(found: dict[str, float]) -> dict[str, float]:
         ),
         "hardened to K passes in eval mode": (
             found["plugin, hardened"] / found["forward, running statistics"]
+        ),
+        "hardened to loading and K passes": (
+            found["plugin, hardened"]
+            / (found["loading"] + found["forward, running statistics"])
         ),
         "hardened to paper": found["plugin, hardened"] / found["plugin"],
         "to FedAvg": found["plugin"] / found["FedAvg"],
@@ -312,6 +339,7 @@ def main(
     ],
     repeats: Annotated[int, typer.Option(help="Runs to take the median of.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads for PyTorch; 0: all.")] = 0,
+    device: Annotated[str, typer.Option(help="Where the model runs.")] = "cpu",
     output: Annotated[Path, typer.Option(help="The CSV.")] = Path("cost.csv"),
 ) -> None:
     """Measure what a round costs and print it as a table."""
@@ -319,12 +347,13 @@ def main(
     logging.getLogger("flwr").setLevel(logging.ERROR)
     if threads:
         torch.set_num_threads(threads)
+    where = resolve_device(device)
     found: dict[int, dict[str, float]] = {}
     with Progress(console=console) as progress:
         for num_clients in progress.track(clients, description="Measuring"):
-            found[num_clients] = measure(num_clients, repeats)
+            found[num_clients] = measure(num_clients, repeats, where)
     related = {k: ratios(column) for k, column in found.items()}
-    title = f"Seconds a round ({torch.get_num_threads()} threads)"
+    title = f"Seconds a round ({where}, {torch.get_num_threads()} threads)"
     console.print(table(title, found, 3), table("The plugin's round", related, 2))
     first, last = clients[0], clients[-1]
     growth = found[last]["plugin"] / found[first]["plugin"]

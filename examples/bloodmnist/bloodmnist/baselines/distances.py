@@ -26,7 +26,7 @@ def squared_distances(deltas: Tensor) -> Tensor:
         Float64, shape ``[K, K]``, symmetric, with zeros on the diagonal.
     """
     num_clients = len(deltas)
-    total = torch.zeros(num_clients, num_clients, dtype=torch.float64)
+    total = deltas.new_zeros(num_clients, num_clients, dtype=torch.float64)
     for block in deltas.split(BLOCK, dim=1):
         rows = block.double()
         for client in range(num_clients - 1):

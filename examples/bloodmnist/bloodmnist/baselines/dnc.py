@@ -58,7 +58,7 @@ def dnc(
     check_enough("DnC", len(deltas), 2 * num_malicious + 1, num_malicious)
     num_rejected = min(round(filter_fraction * num_malicious), len(deltas) - 1)
 
-    rejections = torch.zeros(len(deltas), dtype=torch.int64)
+    rejections = deltas.new_zeros(len(deltas), dtype=torch.int64)
     for _ in range(num_iterations):
         order = torch.randperm(deltas.shape[1], generator=generator)
         scores = outlier_scores(deltas[:, order[:num_coordinates]])

@@ -78,7 +78,7 @@ def judge(
         attacked = AttackedRound(recording, name, num_malicious, recording.honest)
     else:
         attacked = attack(recording, name, num_malicious)
-    updates = updates_of(attacked)
+    updates = updates_of(attacked, judge_.device)
     num_attackers = 0 if name == NO_ATTACK else num_malicious
     honest_mean = updates.parameters[num_attackers:].mean(0)
     for rule in rules:

@@ -6,7 +6,7 @@ Every rule is told the true number of malicious clients unless its name says oth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
@@ -21,6 +21,7 @@ from bloodmnist.bench.attacked import AttackedRound
 from bloodmnist.bench.recording import Recording
 from bloodmnist.data import INPUT_SHAPE
 from bloodmnist.model import State, build_model
+from flwr_vdcs.device import resolve_device
 from flwr_vdcs.features import Probe
 from flwr_vdcs.hardened import HardenedScoring
 from flwr_vdcs.scoring import PaperScoring, Scoring, stacked
@@ -28,6 +29,7 @@ from flwr_vdcs.selection import AUTO, NumMalicious, count_malicious, lowest
 from flwr_vdcs.traits import traits_of
 from flwr_vdcs.virtual import draw_samples, gaussian
 
+CPU = torch.device("cpu")
 NUM_VIRTUAL_SAMPLES = 100
 SEED = 20
 
@@ -57,14 +59,16 @@ class Verdict:
 class Judge:
     """Apply every rule to attacked rounds of one recording.
 
-    Features of honest updates are the same under every attack, and computed once.
+    Features of honest updates are the same under every attack, and those of attackers
+    the same for every rule with that scoring. Both are computed once.
     """
 
     def __init__(self, recording: Recording) -> None:
         draw = gaussian(INPUT_SHAPE)
         samples = draw_samples(draw, SEED, NUM_VIRTUAL_SAMPLES, INPUT_SHAPE)
         model = build_model(0, recording.num_classes, recording.trajectory.model)
-        self.probe = Probe(model, samples[:2], None, torch.device("cpu"))
+        self.device = resolve_device("auto")
+        self.probe = Probe(model, samples[:2], None, self.device)
         self.probe.start_round(samples, SEED, recording.received, recording.momentum)
         self._seen: dict[tuple[str, int], tuple[State, object, float]] = {}
 
@@ -96,6 +100,7 @@ class Judge:
         attacked: AttackedRound,
         updates: Updates,
     ) -> Verdict:
+        self._forget_all_but(attacked)
         looked = [self._look(scoring, attacked, state) for state in attacked.states]
         start = perf_counter()
         scores = scoring.scores(stacked([features for features, _ in looked]))
@@ -109,17 +114,19 @@ class Judge:
     def _look(
         self, scoring: Scoring, attacked: AttackedRound, state: State
     ) -> tuple[object, float]:
-        """Compute the features, unless the update is an honest one seen before."""
+        """Compute the features, unless they were before."""
         key = (scoring.name, id(state))
-        if key in self._seen:
-            _, features, seconds = self._seen[key]
-            return features, seconds
-        start = perf_counter()
-        features = scoring.features(self.probe, attacked.received, state)
-        seconds = perf_counter() - start
-        if any(state is honest for honest in attacked.recording.honest):
-            self._seen[key] = (state, features, seconds)
+        if key not in self._seen:
+            start = perf_counter()
+            features = scoring.features(self.probe, attacked.received, state)
+            self._seen[key] = (state, features, perf_counter() - start)
+        _, features, seconds = self._seen[key]
         return features, seconds
+
+    def _forget_all_but(self, attacked: AttackedRound) -> None:
+        """Keep what was seen of the honest clients and of this round's attackers."""
+        needed = {id(state) for state in (*attacked.recording.honest, *attacked.states)}
+        self._seen = {key: seen for key, seen in self._seen.items() if key[1] in needed}
 
 
 def cosine_scores(deltas: Tensor, _num_malicious: int = 0) -> Tensor:
@@ -167,9 +174,11 @@ AGGREGATORS: Mapping[str, Callable[[Updates, int], Tensor]] = {
 RULES = (*SCORINGS, *SCORES, *AGGREGATORS)
 
 
-def updates_of(attacked: AttackedRound) -> Updates:
-    """Give what the clients send as deltas."""
-    return find_updates(attacked.received, attacked.states, len(attacked.states))
+def updates_of(attacked: AttackedRound, device: torch.device = CPU) -> Updates:
+    """Give what the clients send as deltas, where the rules are to work on them."""
+    sent = find_updates(attacked.received, attacked.states, len(attacked.states))
+    parameters, buffers = sent.parameters.to(device), sent.buffers.to(device)
+    return replace(sent, parameters=parameters, buffers=buffers)
 
 
 def is_possible(rule: str, num_clients: int, num_malicious: int) -> bool:
