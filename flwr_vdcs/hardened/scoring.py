@@ -83,7 +83,7 @@ class HardenedScoring:
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
     `flwr_vdcs.hardened.sizes.as_usual`, and :math:`q(x)` for 2.5 standard deviations
     of all :math:`x_j`, estimated by their median distance from their median, the score
-    is
+    is the following, but that the effect's term counts in its fourth power below 1:
 
     .. math::
 

@@ -24,7 +24,10 @@ TOLERANCES: Mapping[str, float] = {
 }
 """By what factor an honest client's sizes may be away from the median's."""
 
-UPDATE = SIZES.index("update")
+RESERVE = 4
+"""How little an effect within its tolerance counts. Chosen on recorded rounds."""
+
+UPDATE, EFFECT = SIZES.index("update"), SIZES.index("effect")
 NOT_TRAINED = [SIZES.index(place) for place in ("running statistics", "buffers")]
 
 Sizes = Float[Tensor, "clients places"]
@@ -37,9 +40,16 @@ def distances(sizes: Sizes) -> Sizes:
 
 
 def tolerated(away: Sizes) -> Sizes:
-    """Measure distances in their tolerances, in both directions."""
+    """Measure distances in their tolerances, in both directions.
+
+    The effect of honest updates differs most, so within its tolerance it says little:
+    its share of that is taken to the power of `RESERVE`.
+    """
     factors = away.new_tensor([TOLERANCES[name] for name in SIZES])
-    return away.abs() / factors.log()
+    shares = away.abs() / factors.log()
+    effect = shares[:, EFFECT]
+    shares[:, EFFECT] = torch.where(effect < 1, effect**RESERVE, effect)
+    return shares
 
 
 def usual_length(sizes: Sizes, past: Clients) -> Clients:

@@ -120,7 +120,9 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             away = sizes[i][p] - middle[p]
             if away > 0 and SIZES[p] not in {"running statistics", "buffers"}:
                 away = max(away - still, 0)
-            suspicions.append(abs(away) / math.log(tolerance))
+            suspicion = abs(away) / math.log(tolerance)
+            is_weak = SIZES[p] == "effect" and suspicion < 1
+            suspicions.append(suspicion**4 if is_weak else suspicion)
         undone = median(surplus) - surplus[i]
         suspicions += [
             (median(share) - share[i]) / 1.25,

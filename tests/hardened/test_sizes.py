@@ -20,6 +20,7 @@ from flwr_vdcs.hardened.sizes import (
 )
 
 UPDATE, HEAD = SIZES.index("update"), SIZES.index("head")
+EFFECT = SIZES.index("effect")
 STATISTICS = SIZES.index("running statistics")
 
 seeds = st.integers(0, 2**32 - 1)
@@ -68,6 +69,8 @@ def test_equals_the_definition(seed):
             if factor > 1 and name not in {"running statistics", "buffers"}:
                 factor = max(1.0, factor / usual)
             expected = abs(math.log(factor)) / math.log(TOLERANCES[name])
+            if name == "effect" and expected < 1:
+                expected = expected**4
             assert found[k, p].item() == pytest.approx(expected, abs=1e-9)
 
 
@@ -80,6 +83,15 @@ def test_hand_worked_example():
     assert_close(found[4, HEAD].item(), 1.0)
     assert_close(found[4, STATISTICS].item(), math.log(32) / math.log(20))
     assert not found[:4].any()
+
+
+def test_an_effect_within_its_tolerance_says_little():
+    """Half of its tolerance counts a sixteenth, all of it and more as any other."""
+    away = torch.zeros(3, len(SIZES)).double()
+    away[:, EFFECT] = torch.tensor([-0.5, 1.0, 2.0]) * math.log(TOLERANCES["effect"])
+    away[:, HEAD] = 0.5 * math.log(TOLERANCES["head"])
+    assert_close(tolerated(away)[:, EFFECT], torch.tensor([1 / 16, 1.0, 2.0]).double())
+    assert_close(tolerated(away)[:, HEAD], torch.full((3,), 0.5).double())
 
 
 @given(seed=seeds)
