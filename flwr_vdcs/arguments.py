@@ -1,6 +1,8 @@
 """Arguments to checked: what the constructor takes, or an error that helps."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeGuard
 
 from torch import nn
@@ -8,7 +10,7 @@ from torch import nn
 from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.journal import Listener
 from flwr_vdcs.reputation import Reputation
-from flwr_vdcs.virtual import MAX_SEED
+from flwr_vdcs.virtual import MAX_SEED, VirtualSamples
 
 
 def checked_model(model: object) -> nn.Module:
@@ -36,6 +38,21 @@ def checked_count(num_virtual_samples: object) -> int:
     return num_virtual_samples
 
 
+def checked_samples(virtual_samples: object) -> VirtualSamples | None:
+    """Take what draws virtual samples, or none."""
+    if virtual_samples is not None and not callable(virtual_samples):
+        allowed = "None, or a callable (generator, N) -> Tensor"
+        raise InvalidArgumentError("virtual_samples", virtual_samples, allowed)
+    return virtual_samples
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Take True or False: a run configuration may hold a word instead."""
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(name, value, "True or False")
+    return value
+
+
 def checked_seed(seed: object) -> int | None:
     """Take a seed, or none."""
     if seed is not None and not (_is_int(seed) and 0 <= seed < MAX_SEED):
@@ -61,6 +78,17 @@ def checked_listeners(
         allowed = "a callable that takes a RoundReport, or several of them"
         raise InvalidArgumentError("on_round", on_round, allowed)
     return listeners
+
+
+def check_paths(
+    audit_log: str | os.PathLike[str] | None, state_path: str | os.PathLike[str] | None
+) -> None:
+    """Refuse one file for both, which would be replaced and appended to."""
+    if audit_log is None or state_path is None:
+        return
+    if Path(audit_log).resolve() == Path(state_path).resolve():
+        allowed = "another file than `audit_log`"
+        raise InvalidArgumentError("state_path", str(state_path), allowed)
 
 
 def _is_int(value: object) -> TypeGuard[int]:

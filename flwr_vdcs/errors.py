@@ -61,7 +61,20 @@ class UnknownScoringError(InvalidArgumentError):
         super().__init__(
             "scoring",
             scoring,
-            f"one of {names}, or an object with `name`, `features` and `scores`",
+            f"one of {names}, or an object with `name` (a string), `features` and "
+            "`scores`",
+        )
+
+
+class ScoringError(VirtualConsistencyError, RuntimeError):
+    """A scoring failed for every update, so no client is to blame."""
+
+    def __init__(self, name: str, num_updates: int, error: Exception) -> None:
+        self.name = name
+        super().__init__(
+            f"scoring {quoted(name)} failed for all {num_updates} updates of a round, "
+            f"so it is not the clients' fault: {type(error).__name__}, see above. Mend "
+            "its `features`, or the model if that raised it."
         )
 
 

@@ -1,4 +1,4 @@
-"""Admitted to scored: what a scoring sees in each update, and makes of the round."""
+"""Seen to scored: what a scoring makes of a round."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from flwr_vdcs.arrays import State
-from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.errors import InvalidArgumentError, listed
 from flwr_vdcs.features import Probe
 from flwr_vdcs.judgement import Judgement
 from flwr_vdcs.scores import variation
 from flwr_vdcs.scoring import Features, Scoring, stacked
+from flwr_vdcs.seen import MEMORY_ERRORS, MIN_SCORED, look_at
 from flwr_vdcs.track_records import Record
 from flwr_vdcs.traits import traits_of
-
-MIN_SCORED = 2
-
-MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
-"""The server's own failures, for which no client is blamed."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def _score(
     probe: Probe,
     past: Mapping[int, Record],
 ) -> Scored:
-    seen, failed = _look(states, global_state, scoring, probe)
+    seen, failed = look_at(states, global_state, scoring, probe)
     sensitivity = _sensitivity(list(seen.values()))
     if len(seen) < MIN_SCORED:
         return Scored(failed=failed, sensitivity=sensitivity)
@@ -93,32 +89,27 @@ def _score(
     )
 
 
-def _look(
-    states: Mapping[int, State], global_state: State, scoring: Scoring, probe: Probe
-) -> tuple[dict[int, Features], dict[int, str]]:
-    """Compute the features of the updates, and tell which have none and why."""
-    seen: dict[int, Features] = {}
-    failed: dict[int, str] = {}
-    for place, state in states.items():
-        try:
-            found = scoring.features(probe, global_state, state)
-        except MEMORY_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001  # an update made the model raise
-            failed[place] = f"the model cannot run with it: {type(error).__name__}"
-            continue
-        is_tensor = isinstance(found, Tensor)
-        seen[place] = _without_direction_where_not_finite(found) if is_tensor else found
-    return seen, failed
-
-
 def _judged(features: Features, num_clients: int, scoring: Scoring) -> Judgement:
-    judged = traits_of(scoring).judge(features)
-    if judged.scores.shape != (num_clients,):
-        given = tuple(judged.scores.shape)
-        allowed = f"one whose scores have shape ({num_clients},), not {given}"
-        raise InvalidArgumentError("scoring", scoring.name, allowed)
+    traits = traits_of(scoring)
+    judged = traits.judge(features)
+    if not isinstance(judged, Judgement):
+        raise _wrong(scoring, "`judge` gives a Judgement", type(judged).__name__)
+    if _shape(judged.scores) != (num_clients,):
+        wanted = f"scores are a tensor of shape ({num_clients},)"
+        raise _wrong(scoring, wanted, _shape(judged.scores))
+    if {*judged.remembered} != {*traits.remembered}:
+        wanted = f"`judge` gives {listed(traits.remembered) or 'nothing'} to remember"
+        raise _wrong(scoring, wanted, listed(judged.remembered) or "nothing")
     return judged
+
+
+def _wrong(scoring: Scoring, wanted: str, given: object) -> InvalidArgumentError:
+    allowed = f"one whose {wanted}, not {given}"
+    return InvalidArgumentError("scoring", scoring.name, allowed)
+
+
+def _shape(scores: object) -> tuple[int, ...] | str:
+    return tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
 
 
 def _records(remembered: Mapping[str, Tensor]) -> list[Record]:
@@ -143,8 +134,8 @@ def _recalling(
     if not names:
         return features
     if isinstance(features, Tensor):
-        allowed = "one whose `features` is a dictionary, as it has `remembered`"
-        raise InvalidArgumentError("scoring", scoring.name, allowed)
+        wanted = "`features` gives a dictionary, as it has `remembered`"
+        raise _wrong(scoring, wanted, "a tensor")
     new = dict.fromkeys(names, 0.0)
     records = [past.get(place, new) for place in places]
     rows = [record if record.keys() >= new.keys() else new for record in records]
@@ -153,12 +144,6 @@ def _recalling(
         **features,
         **{n: torch.tensor(v, dtype=torch.float64) for n, v in recalled.items()},
     }
-
-
-def _without_direction_where_not_finite(features: Tensor) -> Tensor:
-    """Let a sample whose features overflow agree with nobody: its cosine is 0."""
-    is_finite = torch.isfinite(features).all(dim=-1, keepdim=True)
-    return torch.where(is_finite, features, 0.0)
 
 
 def _sensitivity(seen: Sequence[Any]) -> float | None:

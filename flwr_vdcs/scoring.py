@@ -125,11 +125,12 @@ def resolve_scoring(scoring: object) -> Scoring:
     Raises
     ------
     UnknownScoringError
-        If there is none of that name, or the object lacks a part of `Scoring`.
+        If there is none of that name, or the object lacks a part of `Scoring`, whose
+        name is a string.
     """
     if isinstance(scoring, str) and scoring in SCORINGS:
         return SCORINGS[scoring]()
     is_instance = not isinstance(scoring, str | type)
-    if is_instance and isinstance(scoring, Scoring):
+    if is_instance and isinstance(scoring, Scoring) and isinstance(scoring.name, str):
         return scoring
     raise UnknownScoringError(scoring, SCORINGS)

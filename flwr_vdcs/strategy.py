@@ -10,10 +10,13 @@ from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from flwr_vdcs.arguments import (
+    check_paths,
     checked_count,
+    checked_flag,
     checked_listeners,
     checked_model,
     checked_reputation,
+    checked_samples,
     checked_seed,
     checked_shape,
 )
@@ -168,20 +171,21 @@ class VirtualConsistencyStrategy:
         on_round: Listener | Sequence[Listener] | None = None,
     ) -> None:
         input_shape = checked_shape(input_shape)
+        check_paths(audit_log, state_path)
         self.strategy = strategy
         self._guard = Guard(
             model=checked_model(model),
             input_shape=input_shape,
             num_malicious=check_num_malicious(num_malicious),
             num_virtual_samples=checked_count(num_virtual_samples),
-            virtual_samples=virtual_samples or gaussian(input_shape),
+            virtual_samples=checked_samples(virtual_samples) or gaussian(input_shape),
             head=head,
             scoring=resolve_scoring(scoring),
             device=resolve_device(device),
             seed=checked_seed(seed),
             reputation=checked_reputation(reputation),
         )
-        self._equal_weights = equal_weights
+        self._equal_weights = checked_flag("equal_weights", equal_weights)
         self._metric_keys = metric_keys(strategy)
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()

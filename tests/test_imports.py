@@ -29,6 +29,7 @@ ORDER = [
     "scoring",
     "traits",
     "track_records",
+    "seen",
     "scored",
     "report",
     "selection",

@@ -1,6 +1,7 @@
-"""Admitted to scored: what becomes of features, whatever a scoring makes of them."""
+"""Seen to scored: what becomes of features, whatever a scoring makes of them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -55,19 +56,6 @@ def test_one_update_has_nobody_to_be_compared_with(values):
     found = scored(Own(lambda delta: delta[None]), *values)
     assert (found.scores, found.failed, found.reasons) == ({}, {}, {})
     assert scored(Own(lambda delta: delta[None])) == Scored()
-
-
-def test_an_update_that_cannot_be_looked_at_fails_alone():
-    """The others are scored; the reason names the error, not its text."""
-
-    def look(delta):
-        if delta[0] == 1:
-            raise RuntimeError("what a client made it say")
-        return delta[None]
-
-    found = scored(Own(look), 3, 1, 2)
-    assert found.scores == {0: 3.0, 4: 2.0}
-    assert found.failed == {2: "the model cannot run with it: RuntimeError"}
 
 
 def test_a_score_that_is_not_finite_is_a_failure():
@@ -162,16 +150,30 @@ def test_those_that_cannot_be_looked_at_are_not_remembered():
 
 def test_a_record_that_lacks_a_number_counts_for_nothing():
     """Another version of the scoring wrote it; half of it would mislead."""
-    counting = Counting(lambda delta: {"d": delta})
-    counting.remembered = ("times", "more")
-    past = {0: {"times": 4.0}, 2: {"times": 4.0, "more": 0.0}}
-    found = score(states(3, 1), START, counting, None, past)
-    assert found.remembered == {0: {"times": 1}, 2: {"times": 5}}
+
+    class More(Counting):
+        """Remember another number too."""
+
+        remembered = ("times", "more")
+
+        def judge(self, features):
+            """Give it back as it was."""
+            judged = super().judge(features)
+            more = {**judged.remembered, "more": features["more"]}
+            return replace(judged, remembered=more)
+
+    past = {0: {"times": 4.0}, 2: {"times": 4.0, "more": 3.0}}
+    more = More(lambda delta: {"d": delta})
+    found = score(states(3, 1), START, more, None, past)
+    assert found.remembered == {
+        0: {"times": 1, "more": 0},
+        2: {"times": 5, "more": 3},
+    }
 
 
 def test_one_tensor_has_no_place_for_what_is_remembered():
     """The error says that features must have names."""
-    with pytest.raises(InvalidArgumentError, match="`features` is a dictionary"):
+    with pytest.raises(InvalidArgumentError, match="`features` gives a dictionary"):
         scored(Counting(lambda delta: delta[None]), 1, 2)
 
 
@@ -179,6 +181,40 @@ def test_another_number_of_scores_is_an_error():
     """The error says how many there should be."""
     with pytest.raises(InvalidArgumentError, match=r"\(2,\), not \(1,\)"):
         scored(Own(lambda delta: delta[None], lambda f: f[:1, 0, 0]), 1, 2)
+
+
+@pytest.mark.parametrize("scores", [[1.0, 2.0], None, {"scores": torch.ones(2)}])
+def test_scores_that_are_no_tensor_are_an_error(scores):
+    """The error says what was found instead."""
+    says = f"a tensor of shape .2,., not {type(scores).__name__}"
+    with pytest.raises(InvalidArgumentError, match=says):
+        scored(Own(lambda delta: delta[None], lambda _: scores), 1, 2)
+
+
+def test_a_judge_that_gives_no_judgement_is_an_error():
+    """Scores alone are for `scores`."""
+
+    class Scores(Counting):
+        def judge(self, features):
+            return features["d"][:, 0]
+
+    with pytest.raises(InvalidArgumentError, match="a Judgement, not Tensor"):
+        scored(Scores(lambda delta: {"d": delta}), 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ((), "gives nothing to remember, not 'times'"),
+        (("time",), "gives 'time' to remember, not 'times'"),
+    ],
+)
+def test_numbers_to_remember_under_other_names_are_an_error(names, says):
+    """They would be lost, or zero for ever, without a word."""
+    counting = Counting(lambda delta: {"d": delta, "times": delta[0]})
+    counting.remembered = names
+    with pytest.raises(InvalidArgumentError, match=says):
+        scored(counting, 1, 2)
 
 
 def test_stacked_by_name():

@@ -127,6 +127,12 @@ def test_decision_trees_are_refused(inner):
         wrap(inner())
 
 
+class Nameless(PaperScoring):
+    """A scoring whose name no audit log could hold."""
+
+    name = 7
+
+
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
@@ -146,6 +152,9 @@ def test_decision_trees_are_refused(inner):
         ({"seed": 1.5}, InvalidArgumentError, "seed=1.5"),
         ({"audit_log": "/no/such/folder/log"}, AuditLogError, "/no/such/folder/log"),
         ({"virtual_samples": token_ids}, InvalidArgumentError, r"not \(2, 7\)"),
+        ({"virtual_samples": "normal"}, InvalidArgumentError, r"a callable \(gen"),
+        ({"equal_weights": "no"}, InvalidArgumentError, "True or False"),
+        ({"scoring": Nameless()}, UnknownScoringError, r"`name` \(a string\)"),
     ],
 )
 def test_bad_arguments_fail_at_construction(options, error, says):
@@ -154,6 +163,18 @@ def test_bad_arguments_fail_at_construction(options, error, says):
         wrap(**options)
     assert isinstance(caught.value, VirtualConsistencyError)
     assert isinstance(caught.value, ValueError | OSError)
+
+
+def test_audit_log_and_state_are_two_files(tmp_path):
+    """One that is appended to and one that is replaced, whatever way leads there."""
+    (tmp_path / "folder").mkdir()
+    paths = {
+        "audit_log": tmp_path / "file",
+        "state_path": tmp_path / "folder" / ".." / "file",
+    }
+    with pytest.raises(InvalidArgumentError, match="another file than `audit_log`"):
+        wrap(**paths)
+    assert not paths["audit_log"].exists()
 
 
 @pytest.mark.parametrize("option", ["model", "input_shape", "num_malicious"])
