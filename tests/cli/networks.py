@@ -43,6 +43,18 @@ def normalised() -> nn.Module:
     )
 
 
+class OneLogit(nn.Module):
+    """Tell two classes apart by one number for each sample, without an axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(12, 8), nn.Linear(8, 1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Give as many numbers as samples."""
+        return self.head(self.body(inputs.flatten(1)).relu()).squeeze(-1)
+
+
 def frozen() -> nn.Module:
     """Train only the head."""
     model = sound()

@@ -273,6 +273,12 @@ def test_the_reach_of_a_head_can_be_seen_in_the_code():
     assert reach.unseen == {"organ.weight", "organ.bias", "age.weight", "age.bias"}
 
 
+def test_a_head_of_one_class_is_last_without_an_axis_for_it():
+    """As models for two classes have it, whose loss takes one number for each sample."""
+    assert reach_of(networks.OneLogit(), torch.ones(2, 3, 4), "head").is_last
+    assert FINE in check("OneLogit", FLAT, "--scoring", "hardened").stdout
+
+
 @pytest.mark.skipif(not RESET.exists(), reason="needs Linux's count of peak memory")
 def test_the_memory_of_a_tensor_is_measured():
     """64 MiB that are given back before the end show all the same."""

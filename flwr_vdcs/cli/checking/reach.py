@@ -52,9 +52,14 @@ def reach_of(model: nn.Module, samples: Tensor, head: str) -> Reach | None:
         unseen = _unseen(model, inputs)
     except RuntimeError:
         return None
-    widths = {answer.shape[1:2] for answer in answers}
-    is_last = any(output.shape[1:2] in widths for output in outputs)
+    widths = {_width(answer) for answer in answers}
+    is_last = any(_width(output) in widths for output in outputs)
     return Reach(len(outputs), is_last, unseen)
+
+
+def _width(answers: Tensor) -> int:
+    """Count the classes; one class needs no axis of its own."""
+    return answers.shape[1] if answers.ndim > 1 else 1
 
 
 def _unseen(model: nn.Module, features: list[Tensor]) -> frozenset[str]:
