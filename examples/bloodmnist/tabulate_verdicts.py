@@ -72,7 +72,8 @@ def list_lines(rows: Rows, attacks: Collection[str]) -> Iterator[tuple[str, ...]
     honest = overall(rows, "false_drops", attacks)
     damage = overall(rows, "damage", attacks)
     for rule, recall in overall(rows, "recall", attacks).items():
-        numbers = f"{recall:.1%}", f"{honest[rule]:.2f}", f"{damage[rule]:.2f}"
+        measured = f"{damage[rule]:.2f}" if rule in damage else ""
+        numbers = f"{recall:.1%}", f"{honest[rule]:.2f}", measured
         yield rule, *numbers, f"{false_drops(rows, rule):.1%}"
 
 
