@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from flwr_vdcs.admission import Admission, admit, refused_claims
 from flwr_vdcs.arrays import State
 from flwr_vdcs.bounds import shares_allowed, shortened
-from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
+from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError, ScoringError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.momentum import Momentum
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
@@ -222,7 +222,12 @@ class Guard:
         client_ids = {place: updates[place].client_id for place in states}
         records = self._track_records.of(list(client_ids.values()))
         past = dict(zip(client_ids, records, strict=True))
-        return score(states, global_state, self.scoring, self.probe, past)
+        try:
+            return score(states, global_state, self.scoring, self.probe, past)
+        except ScoringError:
+            if self.is_protecting:
+                raise
+            return Scored()
 
     def _remember(self, updates: Sequence[Update], scored: Scored) -> None:
         """Note the track records for the clients' next rounds."""

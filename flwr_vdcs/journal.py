@@ -8,6 +8,7 @@ from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.report import RoundReport
 from flwr_vdcs.scoring import is_blind
+from flwr_vdcs.seen import MIN_SCORED
 from flwr_vdcs.selection import NumMalicious
 
 logger = logging.getLogger("flwr")
@@ -32,6 +33,7 @@ class Journal:
         self._told_of_idleness = False
         self._told_of_blindness = False
         self._told_of_insensitivity = False
+        self._told_of_silence = False
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
@@ -57,6 +59,7 @@ class Journal:
             )
         self._note_idleness(report)
         self._note_insensitivity(report)
+        self._note_silence(report)
         self._publish(report)
 
     @staticmethod
@@ -104,6 +107,21 @@ class Journal:
                 report.server_round,
                 report.sensitivity,
             )
+
+    def _note_silence(self, report: RoundReport) -> None:
+        """Say once that a dry run had nothing to tell of updates that go on."""
+        kept = [d.score for d in report.decisions if d.verdict == "kept"]
+        is_scored = any(score is not None for score in kept)
+        if self._told_of_silence or len(kept) < MIN_SCORED or is_scored:
+            return
+        self._told_of_silence = True
+        logger.warning(
+            "Round %d: none of %d updates could be scored: the model or the scoring "
+            "raised for all of them, or the server ran out of memory. With "
+            "num_malicious above 0 that would end the run, or skip the round.",
+            report.server_round,
+            len(kept),
+        )
 
     @staticmethod
     def note_shortage(report: RoundReport, quorum: int) -> None:

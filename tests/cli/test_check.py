@@ -274,7 +274,7 @@ def test_the_reach_of_a_head_can_be_seen_in_the_code():
 
 
 def test_a_head_of_one_class_is_last_without_an_axis_for_it():
-    """As models for two classes have it, whose loss takes one number for each sample."""
+    """As models for two classes have it, whose loss takes one number a sample."""
     assert reach_of(networks.OneLogit(), torch.ones(2, 3, 4), "head").is_last
     assert FINE in check("OneLogit", FLAT, "--scoring", "hardened").stdout
 

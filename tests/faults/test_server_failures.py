@@ -5,11 +5,45 @@ import torch
 from flwr.serverapp.strategy import FedAvg
 
 from flwr_vdcs import Reputation
+from flwr_vdcs.errors import ScoringError
 from flwr_vdcs.scoring import PaperScoring
 from tests.faults.plugin import START, protected
 from tests.federation import InProcessGrid, honest_client, record_of
 
 NUM_CLIENTS, NUM_ROUNDS = 6, 8
+
+
+class Broken(PaperScoring):
+    """Have a bug."""
+
+    def features(self, *_args):
+        """Look for what is not there."""
+        return self.there_is_no_such_thing
+
+
+def run(strategy):
+    """Run rounds with honest clients."""
+    nodes = {node: honest_client(node) for node in range(NUM_CLIENTS)}
+    return strategy.start(InProcessGrid(nodes), record_of(START), num_rounds=NUM_ROUNDS)
+
+
+def test_a_bug_in_a_scoring_ends_the_run_and_shows_itself():
+    """Nobody is quarantined for it."""
+    strategy = protected(FedAvg(), num_malicious=1, scoring=Broken())
+    with pytest.raises(ScoringError, match="for all 6 updates") as caught:
+        run(strategy)
+    assert isinstance(caught.value.__cause__, AttributeError)
+    assert strategy.reports == []
+
+
+def test_a_bug_in_a_scoring_leaves_a_dry_run_alone(flower_log):
+    """Every update goes on, and the log says once that there are no scores."""
+    strategy = protected(FedAvg(), num_malicious=0, scoring=Broken())
+    found, expected = run(strategy), run(FedAvg(fraction_evaluate=0.0))
+    for key, array in expected.arrays.items():
+        assert (found.arrays[key].numpy() == array.numpy()).all()
+    assert {d.score for r in strategy.reports for d in r.decisions} == {None}
+    assert flower_log.text.count("none of 6 updates could be scored") == 1
 
 
 class OutOfMemory(PaperScoring):
@@ -36,12 +70,13 @@ def test_out_of_memory_is_nobodys_fault(error, num_malicious, flower_log):
         scoring=OutOfMemory(error),
         reputation=Reputation(),
     )
-    nodes = {node: honest_client(node) for node in range(NUM_CLIENTS)}
-    strategy.start(InProcessGrid(nodes), record_of(START), num_rounds=NUM_ROUNDS)
+    run(strategy)
     verdicts = {d.verdict for report in strategy.reports for d in report.decisions}
     assert len(strategy.reports) == NUM_ROUNDS
     assert verdicts == ({"dropped"} if num_malicious else {"kept"})
     assert all(report.skipped == bool(num_malicious) for report in strategy.reports)
     said = "is skipped and the model kept: the server ran out of memory"
     assert (said in flower_log.text) == bool(num_malicious)
+    silent = flower_log.text.count("none of 6 updates could be scored")
+    assert silent == (not num_malicious)
     assert strategy.state_dict()["clients"] == {}
