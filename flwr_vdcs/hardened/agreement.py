@@ -20,6 +20,13 @@ other classes than most are unlike their peers, but all of them make the head su
 what it knows and go on the way that the federation has come. Chosen on recorded rounds.
 """
 
+USUAL_SPREAD = 0.2
+"""Where clients differ by more in how they confirm the head, that counts for less.
+
+Heads of two or three classes have few directions: a client whose data are harder than
+the others' undoes them a little in every round. The weight is a variance's reciprocal.
+"""
+
 LEAST_AGREEMENT = 0.05
 """Where the median client is less similar to its peers, outliers count for less."""
 
@@ -85,6 +92,7 @@ class Agreement:
 def find_agreement(
     kinds: Mapping[str, Float[Tensor, " clients"]],
     typical: Mapping[str, Float[Tensor, ""]],
+    head_spread: Float[Tensor, ""],
 ) -> Agreement:
     """Compare with the median client in one round.
 
@@ -94,10 +102,14 @@ def find_agreement(
         Of each kind in `WEIGHTS` the cosines.
     typical
         Of each kind the median client's. What is below zero is not shared.
+    head_spread
+        Standard deviation of the cosines with the head.
     """
-    shared = {kind: typical[kind].clamp_min(0) for kind in WEIGHTS}
-    along = sum(WEIGHTS[kind] * shared[kind] * kinds[kind] for kind in WEIGHTS)
-    whole = sum(WEIGHTS[kind] * shared[kind] ** 2 for kind in WEIGHTS)
+    trust: Tensor = (USUAL_SPREAD / head_spread.clamp_min(USUAL_SPREAD)) ** 2
+    weights = {**WEIGHTS, "head": WEIGHTS["head"] * trust.item()}
+    shared = {kind: typical[kind].clamp_min(0) for kind in weights}
+    along = sum(weights[kind] * shared[kind] * kinds[kind] for kind in weights)
+    whole = sum(weights[kind] * shared[kind] ** 2 for kind in weights)
     once = torch.ones_like(kinds["head"])
     return Agreement(
         along=along * once,

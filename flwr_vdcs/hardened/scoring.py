@@ -30,7 +30,7 @@ EXAGGERATED_AT_ONCE = 0.5
 MISSED = 0.1
 """By how much less or more it may in the average over many rounds."""
 
-ORDINARY = 2.5
+ORDINARY = 4.0
 """So many standard deviations away a client is like the others, however far that is.
 
 A head of two or three classes has few directions: once it is trained, honest updates
@@ -67,12 +67,14 @@ class HardenedScoring:
     cosine of the deltas over the layers and the members of the consensus, :math:`h_k`
     the cosine of the head's delta with the head, :math:`m_k` that of the delta with
     the global model's momentum, and tildes for medians over the clients, in the
-    cosines with negative ones put to zero, what a client agrees with in a round is
+    cosines with negative ones put to zero, :math:`q(x)` for 4 standard deviations of
+    all :math:`x_j`, estimated by their median distance from their median, and
+    :math:`w = 16 / \max(1, q(h) / 0.8)^2`, what a client agrees with in a round is
 
     .. math::
 
-        n_k = \tilde c\,c_k + 16\,\tilde h\,h_k + 32\,\tilde m\,m_k, \qquad
-        d = \tilde c^2 + 16\,\tilde h^2 + 32\,\tilde m^2
+        n_k = \tilde c\,c_k + w\,\tilde h\,h_k + 32\,\tilde m\,m_k, \qquad
+        d = \tilde c^2 + w\,\tilde h^2 + 32\,\tilde m^2
 
     and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k`, :math:`H_k R_k` and
     :math:`G_k R_k`, the sums of :math:`n_k`, :math:`d`, 1, :math:`h_k` and
@@ -81,9 +83,8 @@ class HardenedScoring:
     the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
     :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
-    `flwr_vdcs.hardened.sizes.as_usual`, and :math:`q(x)` for 2.5 standard deviations
-    of all :math:`x_j`, estimated by their median distance from their median, the score
-    is the following, but that the effect's term counts in its fourth power below 1:
+    `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
+    effect's term counts in its fourth power below 1:
 
     .. math::
 
@@ -91,9 +92,9 @@ class HardenedScoring:
         s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
-        \frac{\tilde h - h_k}{0.25}, \\
-        & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k)},\;
-        \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k)}\Bigr)
+        \frac{\tilde h - h_k}{\max(1.25 \tilde h,\, 0.25,\, q(h))}, \\
+        & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k,\, q(G))},\;
+        \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k,\, q(G))}\Bigr)
         \end{aligned}
 
     and -2.4 for all copies of an update but the first. The median client's share is
@@ -180,7 +181,7 @@ def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
     typical = {
         kind: _median(cosines, peers.is_first) for kind, cosines in kinds.items()
     }
-    return find_agreement(kinds, typical)
+    return find_agreement(kinds, typical, _spread(kinds["head"], peers))
 
 
 def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
@@ -199,9 +200,8 @@ def _by_confirmation(
 
     The average of many rounds is more exact than one of them.
     """
-    typical = _median(over_rounds.confirmation, peers.is_first)
     surplus = over_rounds.surplus
-    ordinary = (LOST_AGREEMENT * typical).maximum(ORDINARY * _spread(surplus, peers))
+    ordinary = _ordinary(over_rounds.confirmation, surplus, peers)
 
     def allowed(at_once: float) -> Tensor:
         least = MISSED + (at_once - MISSED) / over_rounds.rounds
@@ -215,8 +215,19 @@ def _by_confirmation(
 
 def _forgetting(now: Agreement, peers: Peers) -> Float[Tensor, " clients"]:
     """Measure how much less than the median client's this update confirms the head."""
-    ordinary = ORDINARY * _spread(now.confirmation, peers)
-    return _lacking(now.confirmation, peers) / ordinary.clamp_min(UNDONE_AT_ONCE)
+    confirmed = now.confirmation
+    allowed = _ordinary(confirmed, confirmed, peers).clamp_min(UNDONE_AT_ONCE)
+    return _lacking(confirmed, peers) / allowed
+
+
+def _ordinary(
+    confirmation: Float[Tensor, " clients"],
+    values: Float[Tensor, " clients"],
+    peers: Peers,
+) -> Tensor:
+    """Let honest clients confirm the head not at all, or as differently as they do."""
+    typical = _median(confirmation, peers.is_first)
+    return (LOST_AGREEMENT * typical).maximum(ORDINARY * _spread(values, peers))
 
 
 def _spread(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:

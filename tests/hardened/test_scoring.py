@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from flwr_vdcs.hardened import HardenedScoring
+from flwr_vdcs.hardened.agreement import find_agreement
 from flwr_vdcs.hardened.evidence import SIZES
 from flwr_vdcs.scoring import resolve_scoring
 
 SCORING = HardenedScoring()
 TOLERANCES = (4.0, 4.0, 5.0, 4.0, 20.0, 5.0, 3.5)
 COPY = 2.4
+TYPICAL = {"peers": 0.5, "head": 0.3, "momentum": 0.2}
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -63,6 +65,11 @@ def random_evidence(seed: int) -> dict:
     }
 
 
+def deviation(values: list[float]) -> float:
+    """Estimate a standard deviation by the median distance from the median."""
+    return 1.4826 * median([abs(value - median(values)) for value in values])
+
+
 def literal_scores(rounds: list[dict]) -> list[float]:
     """Follow the formula one client at a time through all rounds, and give the last.
 
@@ -84,8 +91,12 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             peers = [cosines[i][m] for m in members if m != i]
             with_peers.append(sum(peers) / len(peers))
         c, h, m = (max(median(each), 0.0) for each in (with_peers, heads, ways))
-        d = c * c + 16 * h * h + 32 * m * m
-        n = [c * with_peers[i] + 16 * h * heads[i] + 32 * m * ways[i] for i in clients]
+        weight = 16 / max(1, deviation(heads) / 0.2) ** 2
+        d = c * c + weight * h * h + 32 * m * m
+        n = [
+            c * with_peers[i] + weight * h * heads[i] + 32 * m * ways[i]
+            for i in clients
+        ]
         sums["N"] = [min(max(sums["N"][i], -w), w) for i, w in enumerate(sums["D"])]
         more = [head - median(heads) for head in heads]
         added = {"N": n, "D": [d] * 99, "H": heads, "G": more, "R": [1] * 99}
@@ -106,11 +117,8 @@ def literal_scores(rounds: list[dict]) -> list[float]:
     share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
     confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
     surplus = [sums["G"][i] / sums["R"][i] for i in clients]
-    spread = {
-        name: 1.4826 * median([abs(value - median(values)) for value in values])
-        for name, values in (("h", heads), ("G", surplus))
-    }
-    least = max(1.25 * median(confirmed), 2.5 * spread["G"])
+    least = max(1.25 * median(confirmed), 4 * deviation(surplus))
+    least_now = max(1.25 * median(heads), 4 * deviation(heads))
     scores = []
     for i in clients:
         suspicions = []
@@ -129,7 +137,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             (median(now) - now[i]) / 1.75,
             undone / max(least, 0.1 + 0.15 / sums["R"][i]),
             -undone / max(least, 0.1 + 0.4 / sums["R"][i]),
-            (median(heads) - heads[i]) / max(0.25, 2.5 * spread["h"]),
+            (median(heads) - heads[i]) / max(0.25, least_now),
         ]
         scores.append(-max(*suspicions, 0.0))
     return scores
@@ -270,28 +278,41 @@ def test_hand_worked_agreement_with_the_head():
 def test_a_head_that_has_learned_nothing_gives_no_agreement():
     """A median of -0.25 counts for nobody; being away from it does in its own right."""
     evidence = evidence_of(sharing([1, 1, 1, -1]), [-0.4, -0.3, -0.2, 0.9])
-    ordinary = 2.5 * 1.4826 * 0.1
-    expected = -torch.tensor(
-        [0.15 / ordinary, 0.05 / ordinary, 0.05 / 0.5, 1.15 / 0.5], dtype=torch.float64
-    )
-    assert_close(SCORING.scores(evidence), expected)
+    away = torch.tensor([0.15, 0.05, 0.05, 1.15], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), -away / (4 * 1.4826 * 0.1))
 
 
 def test_where_heads_are_confirmed_by_chance_that_is_ordinary():
-    """The median distance is 1/2: 1 less or more is 0.54 of 2.5 deviations, not 4."""
+    """The median distance is 1/2: 1 less or more is 1/3 of 4 deviations."""
     evidence = evidence_of(sharing([1] * 5), [-1.0, -0.5, 0.0, 0.5, 1.0])
-    far = 1 / (2.5 * 1.4826 * 0.5)
+    far = 1 / (4 * 1.4826 * 0.5)
     expected = -torch.tensor([far, far / 2, 0, far / 2, far], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
 
 def test_hand_worked_undoing_of_the_head():
-    """0.1 and 0.6 less than the median's 0.4 are 0.4 and 2.4 of what is tolerated."""
+    """Of 1.25 times the median's 0.4, 0.1 less is a fifth, and 0.6 less beyond it."""
     evidence = evidence_of(sharing([1] * 5), [0.4, 0.4, 0.4, 0.3, -0.2])
-    expected = torch.tensor([0.0, 0.0, 0.0, -0.4, -2.4], dtype=torch.float64)
+    expected = torch.tensor([0.0, 0.0, 0.0, -0.2, -1.2], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
-    says = "in this round it undoes what the head has learned"
-    assert SCORING.judge(evidence).reasons[4] == says
+    assert "what the head has learned" in SCORING.judge(evidence).reasons[4]
+
+
+def test_the_head_has_less_to_say_where_it_is_confirmed_by_chance():
+    """A spread of twice 0.2 leaves a quarter of 16 as its weight."""
+    kinds = {
+        "peers": torch.tensor([0.5, -0.5]),
+        "head": torch.tensor([0.3, -0.1]),
+        "momentum": torch.tensor([0.2, 0.2]),
+    }
+    typical = {name: torch.tensor(value) for name, value in TYPICAL.items()}
+    wide, usual, none = (
+        find_agreement(kinds, typical, torch.tensor(spread))
+        for spread in (0.4, 0.2, 0.0)
+    )
+    assert_close(wide.along, usual.along - 12 * 0.3 * kinds["head"])
+    assert_close(wide.whole, usual.whole - 12 * 0.3**2)
+    assert_close(none.along, usual.along)
 
 
 def test_hand_worked_agreement_with_momentum():
@@ -317,7 +338,7 @@ def test_copies_have_no_say_in_what_is_typical():
     direction = sharing([1, 1, 1, 1, 1, 1])
     direction[4] = direction[5] = direction[3]
     evidence = evidence_of(direction, [0.4, 0.4, 0.4, 0.1, 0.1, 0.1])
-    undone = 0.3 / 0.25
+    undone = 0.3 / 0.5
     expected = torch.tensor([0, 0, 0, -undone, -COPY, -COPY], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
 
