@@ -5,20 +5,18 @@ a small CNN on scikit-learn's digits for 200 rounds, with and without attackers.
 a table and writes a CSV, a line a federation; those that are in it are not run again.
 """
 
-import csv
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rows import Row, Rows
 
 APP = Path(__file__).resolve().parents[1] / "bloodmnist"
 NUM_CLIENTS = 10
@@ -34,8 +32,6 @@ ATTACKS = {"none": 0.0, "sign-flip": 0.3, "ump-paper": 0.3}
 FIELDS = ["scoring", "attack", "alpha", "seed", "rounds", "honest banned"]
 FIELDS += ["honest rounds lost", "honest drops", "attackers banned", "first ban"]
 FIELDS += ["attacker rounds kept", "accuracy"]
-
-Row = dict[str, Any]
 
 
 def federations(seeds: int) -> Iterator[Row]:
@@ -96,38 +92,6 @@ def measure(rounds: list[dict[str, Any]]) -> Row:
     }
 
 
-def read(path: Path) -> list[Row]:
-    """Read the federations that have been run."""
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def is_in(rows: list[Row], federation: Row, num_rounds: int) -> bool:
-    """Tell whether a federation has been run."""
-    wanted = {**federation, "rounds": num_rounds}
-    return any(all(row[k] == str(v) for k, v in wanted.items()) for row in rows)
-
-
-def append(path: Path, row: Mapping[str, Any]) -> None:
-    """Write a line."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def show(rows: list[Row]) -> None:
-    """Print the table."""
-    table = Table(*FIELDS)
-    for row in rows:
-        table.add_row(*(row[field] for field in FIELDS))
-    Console().print(table)
-
-
 def main(
     *,
     output: Annotated[Path, typer.Option(help="The CSV.")] = Path("bans.csv"),
@@ -135,11 +99,12 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each setting.")] = 1,
 ) -> None:
     """Run the federations that are missing in the CSV, and print it."""
-    done = read(output)
-    missing = [f for f in federations(seeds) if not is_in(done, f, num_rounds)]
+    rows = Rows(output, FIELDS)
+    wanted = ({**each, "rounds": num_rounds} for each in federations(seeds))
+    missing = [each for each in wanted if rows.lacks(each)]
     for federation in track(missing, description="federations"):
-        append(output, {**federation, **measure(run(federation, num_rounds))})
-    show(read(output))
+        rows.append({**federation, **measure(run(federation, num_rounds))})
+    rows.show()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""A CSV that is added to, row by row, and knows what it has."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+
+class Rows:
+    """The rows of a CSV, one for each federation.
+
+    Parameters
+    ----------
+    path : Path
+        The file; written with a head line with the first row.
+    fields : sequence of str
+        The columns.
+    """
+
+    def __init__(self, path: Path, fields: Sequence[str]) -> None:
+        self.path, self.fields = path, fields
+
+    def read(self) -> list[Row]:
+        """Read the federations that have been run."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def lacks(self, federation: Mapping[str, Any]) -> bool:
+        """Tell whether a federation has not been run."""
+        return not any(
+            all(row[k] == str(v) for k, v in federation.items()) for row in self.read()
+        )
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        is_new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, self.fields, lineterminator="\n")
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def show(self) -> None:
+        """Print the table."""
+        table = Table(*self.fields)
+        for row in self.read():
+            table.add_row(*(row[field] for field in self.fields))
+        Console(width=140).print(table)
