@@ -138,7 +138,11 @@ def _refused_among(
 def _refused_counts(
     states: Mapping[int, State], reference: Reference
 ) -> dict[int, str]:
-    """Refuse updates in which integers went much further than in the others."""
+    """Refuse updates in which integers went much further than in the others.
+
+    A single number may be a counter. Several may be places to look something up, as of
+    relative positions: where most clients leave them alone, nobody may change them.
+    """
     refused: dict[int, str] = {}
     for name, dtype in reference.model_dtypes.items():
         if dtype.is_floating_point or not states or not reference.state[name].numel():
@@ -148,7 +152,8 @@ def _refused_counts(
             place: (state[name].double() - start).abs().max().item()
             for place, state in states.items()
         }
-        allowed = MAX_RATIO * max(1.0, median(steps.values()))
+        least = 1.0 if start.numel() == 1 else 0.0
+        allowed = MAX_RATIO * max(least, median(steps.values()))
         reason = f"{name}: expected a change of at most {allowed:g}, found "
         refused |= {p: f"{reason}{s:g}" for p, s in steps.items() if s > allowed}
     return refused

@@ -67,14 +67,14 @@ class UnknownScoringError(InvalidArgumentError):
 
 
 class ScoringError(VirtualConsistencyError, RuntimeError):
-    """A scoring failed for every update, so no client is to blame."""
+    """A scoring fails for the global model too, so no client is to blame."""
 
-    def __init__(self, name: str, num_updates: int, error: Exception) -> None:
+    def __init__(self, name: str, error: Exception) -> None:
         self.name = name
         super().__init__(
-            f"scoring {quoted(name)} failed for all {num_updates} updates of a round, "
-            f"so it is not the clients' fault: {type(error).__name__}, see above. Mend "
-            "its `features`, or the model if that raised it."
+            f"scoring {quoted(name)} failed for all updates of a round, and fails for "
+            f"the global model: {type(error).__name__}, see above. No client is to "
+            "blame. Mend its `features`, or the model if that raised it."
         )
 
 

@@ -129,12 +129,17 @@ class Probe:
         """Run the whole model with a state of its own and give its head's output.
 
         It runs as it would be used: normalisation layers take their running statistics
-        from the state, if it has them.
+        from the state, if it has them. Integer buffers are the global model's, as a
+        place to look something up must not come from a client.
         """
         known = [*self._parameters, *self._head_parameters]
         self._load(known, lambda name, out: out.copy_(state[name]))
         own = {**self._buffers, **self._statistics}
-        sent = {n: state[n].to(b) for n, b in own.items() if n in state}
+        sent = {
+            name: state[name].to(buffer)
+            for name, buffer in own.items()
+            if name in state and buffer.is_floating_point()
+        }
         self._set_buffers({**self._buffers, **sent})
         try:
             return self._run(self._samples, self.seed, _capture_output)
@@ -203,7 +208,8 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     with _generators_kept(device):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

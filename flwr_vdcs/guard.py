@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from flwr_vdcs.admission import Admission, admit, refused_claims
 from flwr_vdcs.arrays import State
 from flwr_vdcs.bounds import shares_allowed, shortened
-from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError, ScoringError
+from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
 from flwr_vdcs.features import Probe
 from flwr_vdcs.momentum import Momentum
 from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
@@ -49,10 +49,13 @@ class Examination:
     normalised
         The arrays, by key, of kept updates that had to be put in the global order
         and dtype, or to be shortened, by their place in the round.
+    problem
+        Why nothing could be scored; None if it could.
     """
 
     report: RoundReport
     normalised: Mapping[int, Mapping[str, Tensor]]
+    problem: Exception | None = None
 
 
 class Guard:
@@ -174,7 +177,8 @@ class Guard:
         bans = self.ledger.note(report, self._traits.ban_threshold)
         report = replace(report, bans=bans)
         changed = {p: admission.states[p] for p in admission.normalised} | short
-        return Examination(report, _in_order(changed, report, self._reference.keys))
+        in_order = _in_order(changed, report, self._reference.keys)
+        return Examination(report, in_order, scored.problem)
 
     def examine_claims(
         self, server_round: int, updates: Sequence[Update]
@@ -224,10 +228,10 @@ class Guard:
         past = dict(zip(client_ids, records, strict=True))
         try:
             return score(states, global_state, self.scoring, self.probe, past)
-        except ScoringError:
+        except Exception as error:
             if self.is_protecting:
                 raise
-            return Scored()
+            return Scored(problem=error)
 
     def _remember(self, updates: Sequence[Update], scored: Scored) -> None:
         """Note the track records for the clients' next rounds."""
@@ -248,7 +252,7 @@ class Guard:
         )
         num_scored = len(updates) - len(refused)
         skipped = ""
-        if self.is_protecting and scored.is_out_of_memory:
+        if self.is_protecting and scored.problem is not None:
             skipped = OUT_OF_MEMORY
         elif self.is_protecting and not can_select(num_scored, num_malicious):
             skipped = TOO_FEW

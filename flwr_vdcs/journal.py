@@ -8,7 +8,6 @@ from flwr_vdcs.audit import AuditLog
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.report import RoundReport
 from flwr_vdcs.scoring import is_blind
-from flwr_vdcs.seen import MIN_SCORED
 from flwr_vdcs.selection import NumMalicious
 
 logger = logging.getLogger("flwr")
@@ -37,8 +36,10 @@ class Journal:
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
-    def note_training(self, report: RoundReport) -> None:
-        """Note a training round."""
+    def note_training(
+        self, report: RoundReport, problem: Exception | None = None
+    ) -> None:
+        """Note a training round, and why nothing could be scored in it."""
         self.reports.append(report)
         logger.info(
             "\t├──> Virtual consistency: kept %d, dropped %d, quarantined %d%s (%.2fs)",
@@ -59,7 +60,8 @@ class Journal:
             )
         self._note_idleness(report)
         self._note_insensitivity(report)
-        self._note_silence(report)
+        if problem is not None and not report.skipped:
+            self._note_silence(report, problem)
         self._publish(report)
 
     @staticmethod
@@ -108,19 +110,17 @@ class Journal:
                 report.sensitivity,
             )
 
-    def _note_silence(self, report: RoundReport) -> None:
-        """Say once that a dry run had nothing to tell of updates that go on."""
-        kept = [d.score for d in report.decisions if d.verdict == "kept"]
-        is_scored = any(score is not None for score in kept)
-        if self._told_of_silence or len(kept) < MIN_SCORED or is_scored:
+    def _note_silence(self, report: RoundReport, problem: Exception) -> None:
+        """Say once why a dry run has nothing to tell of updates that go on."""
+        if self._told_of_silence:
             return
         self._told_of_silence = True
         logger.warning(
-            "Round %d: none of %d updates could be scored: the model or the scoring "
-            "raised for all of them, or the server ran out of memory. With "
-            "num_malicious above 0 that would end the run, or skip the round.",
+            "Round %d: the updates cannot be scored: %s. With num_malicious above 0 "
+            "that would end the run, or skip the round if the server has no memory.",
             report.server_round,
-            len(kept),
+            type(problem).__name__,
+            exc_info=problem,
         )
 
     @staticmethod

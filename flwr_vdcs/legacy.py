@@ -72,7 +72,7 @@ class LegacyAdapter(Strategy):
         updates = [update_from_result(proxy.cid, result) for proxy, result in results]
         examination = self._guard.examine(server_round, updates)
         report = examination.report
-        self._journal.note_training(report)
+        self._journal.note_training(report, examination.problem)
         nobody_answered = not results and not failures
         if report.is_empty or nobody_answered or self._are_too_few(report):
             return None, dict(report.counts())

@@ -50,7 +50,7 @@ class MessageAdapter(Strategy):
         updates = [update_from_message(reply, self._metric_keys) for reply in answers]
         examination = self._guard.examine(server_round, updates)
         report = examination.report
-        self._journal.note_training(report)
+        self._journal.note_training(report, examination.problem)
         if report.is_empty or not replies:
             return None, MetricRecord(report.counts())
 

@@ -14,7 +14,7 @@ from flwr_vdcs.features import Probe
 from flwr_vdcs.judgement import Judgement
 from flwr_vdcs.scores import variation
 from flwr_vdcs.scoring import Features, Scoring, stacked
-from flwr_vdcs.seen import MEMORY_ERRORS, MIN_SCORED, look_at
+from flwr_vdcs.seen import MIN_SCORED, is_out_of_memory, look_at
 from flwr_vdcs.track_records import Record
 from flwr_vdcs.traits import traits_of
 
@@ -35,8 +35,8 @@ class Scored:
         How much the features vary with the virtual samples; None without any.
     remembered
         What the scoring wants to know again when the same clients are scored next.
-    is_out_of_memory
-        Whether the server could not score at all.
+    problem
+        Why the server could not score at all.
     """
 
     scores: Mapping[int, float] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Scored:
     reasons: Mapping[int, str] = field(default_factory=dict)
     sensitivity: float | None = None
     remembered: Mapping[int, Record] = field(default_factory=dict)
-    is_out_of_memory: bool = False
+    problem: Exception | None = None
 
 
 def score(
@@ -60,8 +60,10 @@ def score(
     """
     try:
         return _score(states, global_state, scoring, probe, past or {})
-    except MEMORY_ERRORS:
-        return Scored(is_out_of_memory=True)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return Scored(problem=error)
 
 
 def _score(

@@ -21,8 +21,10 @@ class Scoring(Protocol):
     """A view of the updates and a way to score it.
 
     The M lowest scores are dropped. ``features`` is called once a client and
-    ``scores`` once a round; an update whose features cannot be computed or whose score
-    is not finite is quarantined.
+    ``scores`` once a round. An update is quarantined if its features cannot be computed
+    or have other shapes than most, or its score is not finite. If features can be
+    computed for no update and not for the global model either, the run ends with
+    `flwr_vdcs.errors.ScoringError`.
 
     An object may have more than is asked for here: ``threshold``, a number, lets
     ``num_malicious="auto"`` drop what scores lower; ``ban_threshold``, a number (the

@@ -14,8 +14,8 @@ from flwr_vdcs.scoring import Features, Scoring
 
 MIN_SCORED = 2
 
-MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
-"""The server's own failures, for which no client is blamed."""
+SAYS_OUT_OF_MEMORY = ("can't allocate memory", "_ALLOC_FAILED", "out of memory")
+"""What PyTorch's errors say that are of no class of their own."""
 
 
 def look_at(
@@ -40,16 +40,15 @@ def look_at(
     for place, state in states.items():
         try:
             found = scoring.features(probe, global_state, state)
-        except MEMORY_ERRORS:
-            raise
-        except Exception as error:  # noqa: BLE001  # an update made the model raise
-            errors[place] = error
+        except Exception as error:
+            if is_servers_own(error):
+                raise
+            errors[place] = error  # an update made the model raise
             continue
         is_tensor = isinstance(found, Tensor)
         seen[place] = _without_direction_where_not_finite(found) if is_tensor else found
-    if len(errors) >= MIN_SCORED and not seen:
-        first = next(iter(errors.values()))
-        raise ScoringError(scoring.name, len(errors), first) from first
+    if errors and not seen:
+        _check_possible(scoring, probe, global_state)
     alike = _alike(seen, scoring)
     unlike = "its features have other shapes than the others'"
     failed = {
@@ -59,26 +58,59 @@ def look_at(
     return alike, {**failed, **dict.fromkeys(seen.keys() - alike.keys(), unlike)}
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether the server had no memory, on whatever device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        s in text for s in SAYS_OUT_OF_MEMORY
+    )
+
+
+def is_servers_own(error: Exception) -> bool:
+    """Tell whether it is the server that failed, for which no client is blamed.
+
+    A device that has failed once fails for ever, so it ends the run.
+    """
+    device_error = getattr(torch, "AcceleratorError", ())  # PyTorch before 2.8 has none
+    return is_out_of_memory(error) or isinstance(error, device_error)
+
+
+def _check_possible(scoring: Scoring, probe: Probe, global_state: State) -> None:
+    """See whether the scoring can look at the global model, if at no update."""
+    try:
+        scoring.features(probe, global_state, global_state)
+    except Exception as error:
+        if is_servers_own(error):
+            raise
+        raise ScoringError(scoring.name, error) from error
+
+
 def _alike(seen: Mapping[int, Features], scoring: Scoring) -> dict[int, Features]:
     """Take features that have the shapes of most."""
     layouts = {place: _layout(found) for place, found in seen.items()}
-    usual = Counter(layouts.values()).most_common(1)[0][0] if layouts else None
-    if seen and usual is None:
+    known = Counter(layout for layout in layouts.values() if layout is not None)
+    if seen and not known:
         given = type(next(iter(seen.values()))).__name__
         allowed = (
             "one whose `features` gives a tensor, or a dictionary of tensors, for each "
             f"update, not {given}"
         )
         raise InvalidArgumentError("scoring", scoring.name, allowed)
+    usual = known.most_common(1)[0][0] if known else None
     return {place: found for place, found in seen.items() if layouts[place] == usual}
 
 
-def _layout(found: object) -> frozenset[tuple[str, torch.Size]] | None:
+def _layout(found: object) -> torch.Size | frozenset[tuple[Any, torch.Size]] | None:
     """Give the shapes by name; None for what is neither tensor nor tensors by name."""
-    named: Mapping[Any, Any] = found if isinstance(found, Mapping) else {"": found}
-    if not named or not all(isinstance(each, Tensor) for each in named.values()):
+    if isinstance(found, Tensor):
+        return found.shape
+    if not isinstance(found, Mapping) or not found:
         return None
-    return frozenset((str(name), each.shape) for name, each in named.items())
+    if not all(isinstance(each, Tensor) for each in found.values()):
+        return None
+    return frozenset((name, each.shape) for name, each in found.items())
 
 
 def _without_direction_where_not_finite(features: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flwr_vdcs.errors import InvalidArgumentError, ScoringError
-from flwr_vdcs.seen import look_at
+from flwr_vdcs.seen import is_out_of_memory, is_servers_own, look_at
 
 START = {"w": torch.zeros(2)}
 
@@ -27,46 +27,77 @@ class Looking:
 
 
 def looked(look, *values):
-    """Look at updates of two equal numbers each."""
+    """Look at updates of two equal numbers each; the global model's are 0."""
     states = {
         place: {"w": torch.full((2,), float(v))} for place, v in enumerate(values)
     }
     return look_at(states, START, Looking(look), None)
 
 
-def fail_at(*numbers):
+def fail_at(*numbers, error=RuntimeError):
     """Fail at updates of these numbers."""
 
     def look(values):
         if values[0] in numbers:
-            raise RuntimeError("what a client made it say")
+            raise error("what a client made it say")
         return values[None]
 
     return look
+
+
+FAILED = "the model cannot run with it: RuntimeError"
 
 
 def test_an_update_that_cannot_be_looked_at_fails_alone():
     """The others are seen; the reason names the error, not its text."""
     seen, failed = looked(fail_at(1), 3, 1, 2)
     assert {place: f[0, 0].item() for place, f in seen.items()} == {0: 3.0, 2: 2.0}
-    assert failed == {1: "the model cannot run with it: RuntimeError"}
+    assert failed == {1: FAILED}
 
 
-def test_what_fails_for_everybody_is_nobodys_fault():
-    """The first error is shown with its traceback."""
-    says = "scoring 'looking' failed for all 3 updates of a round.*RuntimeError"
+def test_what_fails_for_the_global_model_too_is_nobodys_fault():
+    """The error is shown with its traceback."""
+    says = "scoring 'looking' failed for all updates of a round.*RuntimeError"
     with pytest.raises(ScoringError, match=says) as caught:
-        looked(fail_at(1, 2, 3), 3, 1, 2)
+        looked(fail_at(0, 1, 2, 3), 3, 1, 2)
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-def test_a_single_update_may_be_to_blame():
-    """Nothing tells then whether the scoring is."""
-    assert looked(fail_at(1), 1) == (
-        {},
-        {0: "the model cannot run with it: RuntimeError"},
-    )
-    assert looked(fail_at(1)) == ({}, {})
+@pytest.mark.parametrize("values", [(1,), (1, 2)])
+def test_attackers_who_are_alone_cannot_end_the_run(values):
+    """The global model can be looked at, so it is they who are to blame."""
+    failed = dict.fromkeys(range(len(values)), FAILED)
+    assert looked(fail_at(1, 2), *values) == ({}, failed)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError(
+            "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you"
+        ),
+        RuntimeError(
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"
+        ),
+    ],
+    ids=["Python", "CUDA", "CPU", "cuBLAS"],
+)
+def test_want_of_memory_is_the_servers_own(error):
+    """Whatever class PyTorch gives it; no other error is."""
+    assert is_out_of_memory(error)
+    assert is_servers_own(error)
+    assert not is_servers_own(RuntimeError("index out of range"))
+    with pytest.raises(type(error)):
+        looked(lambda values: (_ for _ in ()).throw(error), 1, 2)
+
+
+def test_pytorch_says_so_when_the_cpu_has_no_memory():
+    """More than any machine has."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert is_out_of_memory(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +107,9 @@ def test_a_single_update_may_be_to_blame():
         lambda values: {"w": values[None]},
         lambda values: [values],
         lambda values: None,
-        lambda values: {"": values[None], "more": values},
+        lambda values: {"": values[None]},
     ],
-    ids=["another shape", "another name", "a list", "nothing", "more"],
+    ids=["another shape", "another name", "a list", "nothing", "no name"],
 )
 def test_features_unlike_the_others_fail_alone(unlike):
     """No client can end the round by what its features look like."""

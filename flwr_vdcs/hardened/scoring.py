@@ -84,7 +84,8 @@ class HardenedScoring:
     :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
     `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
-    effect's term counts in its fourth power below 1:
+    effect's term counts in its fourth power below 1, and that medians there have their
+    signs:
 
     .. math::
 

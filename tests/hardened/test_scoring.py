@@ -298,6 +298,15 @@ def test_hand_worked_undoing_of_the_head():
     assert "what the head has learned" in SCORING.judge(evidence).reasons[4]
 
 
+def test_a_good_record_does_not_hide_that_a_head_is_undone_at_once():
+    """0.6 less than the median's 0.2, after eight rounds like the others."""
+    usual = evidence_of(sharing([1] * 5), [0.2] * 5)
+    evidence = evidence_of(sharing([1] * 5), [0.2, 0.2, 0.2, 0.2, -0.4])
+    judged = judge_all([*[usual] * 8, evidence])
+    assert judged.reasons[4] == "in this round it undoes what the head has learned"
+    assert judged.scores[4].item() == pytest.approx(-0.6 / 0.25)
+
+
 def test_the_head_has_less_to_say_where_it_is_confirmed_by_chance():
     """A spread of twice 0.2 leaves a quarter of 16 as its weight."""
     kinds = {
