@@ -22,15 +22,9 @@ from unittest.mock import patch
 import psutil
 import torch
 import typer
-from flwr.app import (
-    ArrayRecord,
-    ConfigRecord,
-    Message,
-    Metadata,
-    MetricRecord,
-    RecordDict,
-)
+from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp.strategy import FedAvg, FedTrimmedAvg, MultiKrum, Strategy
+from replies import make_reply
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -85,25 +79,6 @@ def make_records(model: nn.Module, num_clients: int) -> list[ArrayRecord]:
 def make_replies(records: list[ArrayRecord]) -> list[Message]:
     """Wrap records in messages of their own, as strategies empty them."""
     return [make_reply(node, record) for node, record in enumerate(records, start=1)]
-
-
-def make_reply(node: int, record: ArrayRecord) -> Message:
-    """Make the reply of a node."""
-    metadata = Metadata(
-        run_id=1,
-        message_id="",
-        src_node_id=node,
-        dst_node_id=0,
-        reply_to_message_id="",
-        group_id="",
-        created_at=time.time(),
-        ttl=3600.0,
-        message_type="train",
-    )
-    arrays = ArrayRecord(dict(record.items()))
-    metrics = MetricRecord({"num-examples": 100})
-    content = RecordDict({"arrays": arrays, "metrics": metrics})
-    return Message(content, metadata=metadata)
 
 
 def seconds(run: Callable[[], object]) -> float:

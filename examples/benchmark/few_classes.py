@@ -14,15 +14,9 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from flwr.app import (
-    ArrayRecord,
-    ConfigRecord,
-    Message,
-    Metadata,
-    MetricRecord,
-    RecordDict,
-)
+from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp.strategy import FedAvg
+from replies import make_reply
 from rich.progress import track
 from rows import Row, Rows
 from sklearn.datasets import make_classification
@@ -105,24 +99,6 @@ def send(
     return trained
 
 
-def reply(node: int, state: State) -> Message:
-    """Make a node's reply."""
-    metadata = Metadata(
-        run_id=1,
-        message_id="",
-        src_node_id=node,
-        dst_node_id=0,
-        reply_to_message_id="",
-        group_id="",
-        created_at=0.0,
-        ttl=3600.0,
-        message_type="train",
-    )
-    metrics = MetricRecord({"num-examples": NUM_ROWS})
-    records = {"arrays": ArrayRecord(state), "metrics": metrics}
-    return Message(RecordDict(records), metadata=metadata)
-
-
 def run(federation: Row, num_rounds: int, *, is_protected: bool) -> tuple[Any, float]:
     """Let all clients train, and give the strategy and the accuracy at the end."""
     classes, seed = federation["classes"], federation["seed"]
@@ -149,7 +125,7 @@ def run(federation: Row, num_rounds: int, *, is_protected: bool) -> tuple[Any, f
             send(model, state, part, federation, is_malicious=node < num_malicious)
             for node, part in enumerate(parts)
         ]
-        replies = [reply(node, each) for node, each in enumerate(sent)]
+        replies = [make_reply(n, ArrayRecord(each)) for n, each in enumerate(sent)]
         arrays, _ = strategy.aggregate_train(server_round, replies)
         if arrays is not None:
             state = arrays.to_torch_state_dict()
