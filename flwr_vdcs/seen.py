@@ -31,7 +31,7 @@ def look_at(
     Raises
     ------
     ScoringError
-        If there is an error for every update.
+        If there is an error for every update, and for the global model too.
     InvalidArgumentError
         If the scoring gives something else than tensors.
     """

@@ -34,12 +34,12 @@ def looked(look, *values):
     return look_at(states, START, Looking(look), None)
 
 
-def fail_at(*numbers, error=RuntimeError):
+def fail_at(*numbers):
     """Fail at updates of these numbers."""
 
     def look(values):
         if values[0] in numbers:
-            raise error("what a client made it say")
+            raise RuntimeError("what a client made it say")
         return values[None]
 
     return look

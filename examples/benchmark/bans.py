@@ -101,8 +101,7 @@ def main(
     """Run the federations that are missing in the CSV, and print it."""
     rows = Rows(output, FIELDS)
     wanted = ({**each, "rounds": num_rounds} for each in federations(seeds))
-    missing = [each for each in wanted if rows.lacks(each)]
-    for federation in track(missing, description="federations"):
+    for federation in track(rows.missing(wanted), description="federations"):
         rows.append({**federation, **measure(run(federation, num_rounds))})
     rows.show()
 

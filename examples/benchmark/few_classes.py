@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 
 from flwr_vdcs import VirtualConsistencyStrategy
 
-NUM_CLIENTS, NUM_MALICIOUS = 10, 3
+NUM_CLIENTS = 10
 NUM_INPUTS, NUM_ROWS, NUM_TEST_ROWS = 20, 480, 1200
 BATCH_SIZE = 32
 
@@ -33,7 +33,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1),
 }
-ATTACKS = ("none", "label-flip", "sign-flip")
+ATTACKS = {"none": 0, "label-flip": 3, "sign-flip": 3}
+"""How many clients attack."""
+
 FIELDS = ["classes", "optimizer", "attack", "seed", "rounds"]
 FIELDS += ["honest dropped", "attackers dropped", "accuracy", "accuracy without plugin"]
 
@@ -117,7 +119,7 @@ def run(federation: Row, num_rounds: int, *, is_protected: bool) -> tuple[Any, f
         (inputs[start : start + NUM_ROWS], labels[start : start + NUM_ROWS])
         for start in range(0, NUM_CLIENTS * NUM_ROWS, NUM_ROWS)
     ]
-    num_malicious = NUM_MALICIOUS if federation["attack"] != "none" else 0
+    num_malicious = ATTACKS[federation["attack"]]
     state = {name: value.clone() for name, value in model.state_dict().items()}
     for server_round in range(1, num_rounds + 1):
         strategy.configure_train(server_round, ArrayRecord(state), ConfigRecord(), None)
@@ -140,7 +142,7 @@ def measure(federation: Row, num_rounds: int) -> Row:
     strategy, accuracy = run(federation, num_rounds, is_protected=True)
     _, without = run(federation, num_rounds, is_protected=False)
     decisions = [d for report in strategy.reports for d in report.decisions]
-    num_malicious = NUM_MALICIOUS if federation["attack"] != "none" else 0
+    num_malicious = ATTACKS[federation["attack"]]
 
     def share(*, malicious: bool) -> float | str:
         some = [d for d in decisions if (int(d.client_id) < num_malicious) is malicious]
@@ -178,8 +180,7 @@ def main(
     logging.getLogger("flwr").setLevel(logging.ERROR)
     rows = Rows(output, FIELDS)
     wanted = ({**each, "rounds": num_rounds} for each in federations(seeds))
-    missing = [each for each in wanted if rows.lacks(each)]
-    for federation in track(missing, description="federations"):
+    for federation in track(rows.missing(wanted), description="federations"):
         rows.append({**federation, **measure(federation, num_rounds)})
     rows.show()
 

@@ -1,7 +1,7 @@
 """A CSV that is added to, row by row, and knows what it has."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,14 @@ class Rows:
         with self.path.open(newline="") as file:
             return list(csv.DictReader(file))
 
-    def lacks(self, federation: Mapping[str, Any]) -> bool:
-        """Tell whether a federation has not been run."""
-        return not any(
-            all(row[k] == str(v) for k, v in federation.items()) for row in self.read()
-        )
+    def missing(self, federations: Iterable[Row]) -> list[Row]:
+        """Leave out those federations that have been run."""
+        known = self.read()
+        return [
+            each
+            for each in federations
+            if not any(all(row[k] == str(v) for k, v in each.items()) for row in known)
+        ]
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
