@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from deployment.audit import read_names
 from deployment.federation import Federation
 from deployment.layout import Layout
 from deployment.lines import read_lines
-from deployment.program import find_marked
+from deployment.program import find_marked, runs
 from deployment.run import SERVER_APP, SUPERLINK
 from flwr.serverapp import Grid
 
@@ -48,9 +47,9 @@ def processes(folder):
     return find_marked(lambda log: log.parent == logs)
 
 
-def run_names(folder):
-    """Name the commands that run."""
-    return {Path(word).name for each in processes(folder) for word in each.cmdline()}
+def is_running(command, folder):
+    """Tell whether a process of the federation runs a command."""
+    return any(runs(process, command) for process in processes(folder))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +130,7 @@ def test_nothing_runs_when_the_launcher_is_ended(tmp_path, number, running):
     launcher = launch(folder)
     try:
         deadline = time.monotonic() + 600
-        while running not in run_names(folder):
+        while not is_running(running, folder):
             assert launcher.poll() is None, said(folder)
             assert time.monotonic() < deadline, said(folder)
             time.sleep(0.5)

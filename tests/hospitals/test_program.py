@@ -17,7 +17,7 @@ from deployment.federation import Federation
 from deployment.lines import read_lines
 from deployment.memory import PeakMemory
 from deployment.ports import HOST, free_ports
-from deployment.program import Program, find_marked
+from deployment.program import Program, find_marked, runs
 from deployment.programs import answers
 from deployment.signals import undisturbed
 from deployment.waiting import wait_until
@@ -130,6 +130,14 @@ def test_commands_are_found_by_their_name(launch):
     [found] = program.find(Path(sys.executable).name)
     assert found.pid == program.process.pid
     assert program.find("flwr-clientapp") == []
+
+
+def test_ended_process_runs_nothing(launch):
+    """A process that has ended since it was found is none that runs the command."""
+    program = launch(DETACHING)
+    found = program.find(Path(sys.executable).name)[0]
+    program.kill()
+    assert not runs(found, Path(sys.executable).name)
 
 
 def test_other_programs_are_none_of_the_family(launch, tmp_path):

@@ -91,7 +91,7 @@ class Program:
 
     def find(self, command: str) -> list[psutil.Process]:
         """Find those of the family that run a command: ``flwr-clientapp``, for one."""
-        return [process for process in self.family() if _runs(process, command)]
+        return [process for process in self.family() if runs(process, command)]
 
     def stop(self) -> None:
         """Ask the family to end, and kill who does not."""
@@ -135,6 +135,13 @@ def find_marked(is_wanted: Callable[[Path], bool]) -> list[psutil.Process]:
     ]
 
 
+def runs(process: psutil.Process, command: str) -> bool:
+    """Tell whether a process, if it has not ended meanwhile, runs a command."""
+    with suppress(psutil.Error):
+        return command in {Path(word).name for word in process.cmdline()[:2]}
+    return False
+
+
 def end(find: Callable[[], list[psutil.Process]]) -> None:
     """Ask the found processes to end, then kill those that are left or newly there."""
     for ask in (psutil.Process.terminate, psutil.Process.kill, psutil.Process.kill):
@@ -150,9 +157,3 @@ def _read_mark(process: psutil.Process) -> str:
     with suppress(psutil.Error, OSError):
         return process.environ().get(MARK, "")
     return ""
-
-
-def _runs(process: psutil.Process, command: str) -> bool:
-    with suppress(psutil.Error):
-        return command in {Path(word).name for word in process.cmdline()[:2]}
-    return False
