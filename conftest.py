@@ -33,8 +33,18 @@ pytest_collect_file = Sybil(
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a page's blocks together and in order, whatever shuffles the tests."""
-    blocks = [item for item in items if isinstance(item, SybilItem)]
-    others = [item for item in items if not isinstance(item, SybilItem)]
-    blocks.sort(key=lambda block: (block.path, block.example.line))
-    items[:] = others + blocks
+    """Begin with what takes longest, and end with the pages, each block in its order.
+
+    Whatever shuffles the tests.
+    """
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[int, str, int]:
+    if isinstance(item, SybilItem):
+        return 2, str(item.path), item.example.line
+    return (0 if _starts_processes(item) else 1), "", 0
+
+
+def _starts_processes(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("simulation", "slow"))

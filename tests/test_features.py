@@ -46,7 +46,7 @@ def updates_of(model: nn.Module, num_clients: int = 4, scale: float = 0.5) -> li
 def literal_scores(
     model: nn.Module, head: str, samples: Tensor, updates: list
 ) -> Tensor:
-    """Follow Algorithm 1 line by line, in float64, with K^2 forward passes.
+    """Follow Algorithm 1 line by line, in float64, for all pairs of clients.
 
     The parameters are deviations; normalisation takes the virtual samples' own
     statistics, as in train mode, and dropout is off.
@@ -69,11 +69,10 @@ def literal_scores(
         return seen[0]
 
     num = len(updates)
+    virtual = [features(update) for update in updates]
     similarity = torch.zeros(num, num, dtype=torch.float64)
     for i, j in itertools.product(range(num), repeat=2):
-        pairs = cosine_similarity(
-            features(updates[i]), features(updates[j]), dim=1, eps=1e-300
-        )
+        pairs = cosine_similarity(virtual[i], virtual[j], dim=1, eps=1e-300)
         similarity[i, j] = pairs.mean()
     return torch.stack(
         [similarity[k][torch.arange(num) != k].mean() for k in range(num)]

@@ -7,7 +7,6 @@ import flwr.server.strategy as legacy
 import flwr.serverapp.strategy as message
 import numpy as np
 import pytest
-import torch
 from faults.clients import Hospitals, accuracy, num_digits
 from faults.draft import WEIGHT, Draft, decoded, encoded
 from faults.federations import LegacyFederation, MessageFederation
@@ -31,11 +30,9 @@ APIS = ("message", "legacy")
 @pytest.fixture(autouse=True)
 def _unchanged_process():
     """Take back what scripts may change in a process of their own."""
-    threads, logger = torch.get_num_threads(), logging.getLogger("flwr")
+    logger = logging.getLogger("flwr")
     level = logger.level
-    torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
     logger.setLevel(level)
 
 

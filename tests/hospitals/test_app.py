@@ -23,15 +23,6 @@ SIGN_FLIP = {"poison": "sign-flip", "poison-strength": 3.0}
 QUICK = {"num-server-rounds": 1, "local-epochs": 1, "learning-rate": 0.1}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Make sums the same to the last digit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def read_lines(path):
     """Read JSON Lines."""
     return [json.loads(line) for line in path.read_text().splitlines()]

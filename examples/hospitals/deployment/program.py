@@ -86,8 +86,16 @@ class Program:
         raise FederationError(f"{self.name} has ended with code {code}", self.log)
 
     def family(self) -> list[psutil.Process]:
-        """Find the processes of the command and of all that it has started."""
-        return find_marked(lambda log: log == self.log)
+        """Find the processes of the command and of all that it has started.
+
+        The command itself is known by its number: what has just been started does not
+        show its environment yet.
+        """
+        found = {each.pid: each for each in find_marked(lambda log: log == self.log)}
+        with suppress(psutil.NoSuchProcess):
+            if self.process is not None and self.is_running:
+                found.setdefault(self.process.pid, psutil.Process(self.process.pid))
+        return [*found.values()]
 
     def find(self, command: str) -> list[psutil.Process]:
         """Find those of the family that run a command: ``flwr-clientapp``, for one."""
