@@ -51,8 +51,10 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     dict of str to Tensor
         ``sizes``, float64, the natural logarithms of `SIZES`; ``direction``, one row
         of unit length per layer, laid end to end and scaled so that the inner product
-        of two clients' is the mean cosine over the layers; ``with_head``, the cosine of
-        the head's delta with the head, zero where there is no single head matrix;
+        of two clients' is the mean cosine over the layers; ``head_direction``, the
+        head's delta of unit length; ``with_head``, the cosine of it with the head. Both
+        are without the mean over the classes, and zero where there is no single head
+        matrix;
         ``with_momentum``, the cosine with the global model's momentum, half that of the
         whole update and half the mean over the layers, zero in the first round;
         ``sensitivity``, how much the change in the answers varies with the samples.
@@ -75,6 +77,7 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
         "direction": _direction(
             [deltas[n] for part in parts for n in part], probe.seed
         ),
+        "head_direction": _head_direction(_head_rows(probe, deltas), probe.seed),
         "with_head": _with_head(probe, deltas, global_state),
         "with_momentum": _with_momentum(deltas, moved, probe.momentum),
         "sensitivity": variation(change),
@@ -164,6 +167,21 @@ def _unit(values: Tensor) -> Tensor:
     return unit.float()
 
 
+def _head_rows(probe: Probe, state: State) -> Float[Tensor, "classes inputs"]:
+    """Give the head's rows without their mean, or one of zeros where there are none."""
+    name = f"{probe.head}.weight"
+    if name not in state or state[name].ndim == 1:
+        return torch.zeros(1, 1, dtype=torch.float64)
+    return _centred(state[name].double().flatten(1))
+
+
+def _head_direction(
+    rows: Float[Tensor, "classes inputs"], seed: int
+) -> Float[Tensor, " coordinates"]:
+    """Tell what the head is taught: which features it is to take for which class."""
+    return _unit(_some(rows.flatten(), torch.Generator().manual_seed(seed)))
+
+
 def _with_head(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
     r"""Tell whether the update confirms what the head has learned, or undoes it.
 
@@ -171,12 +189,7 @@ def _with_head(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
     With the mean over the classes taken out, the inner product of its delta with itself
     is the sum of the changes in the margin with which it does so.
     """
-    name = f"{probe.head}.weight"
-    if name not in deltas or deltas[name].ndim == 1:
-        return torch.zeros((), dtype=torch.float64)
-    change, head = (
-        _centred(state[name].double().flatten(1)) for state in (deltas, start)
-    )
+    change, head = (_head_rows(probe, state) for state in (deltas, start))
     lengths = _length([change]) * _length([head])
     inner: Tensor = torch.sum(change * head)
     return inner / lengths.clamp_min(TINY)

@@ -13,6 +13,7 @@ from flwr_vdcs.hardened.agreement import Agreement, find_agreement
 from flwr_vdcs.hardened.consensus import agreement_with, find_consensus, find_copies
 from flwr_vdcs.hardened.evidence import SIZES, evidence
 from flwr_vdcs.hardened.sizes import Sizes, as_usual, distances, tolerated, usual_length
+from flwr_vdcs.hardened.suspicion import with_reserve
 from flwr_vdcs.judgement import Judgement
 
 LOST_AGREEMENT = 1.25
@@ -53,6 +54,7 @@ REASONS: Mapping[str, str] = {
     "copy": "a copy of another update",
     "direction": "it goes another way than the others",
     "turn": "in this round it goes another way than the others",
+    "contradiction": "its updates teach the head otherwise than the others do",
     "unlearning": "its updates undo what the head has learned",
     "exaggeration": "its updates confirm the head as training does not",
     "forgetting": "in this round it undoes what the head has learned",
@@ -119,7 +121,7 @@ class HardenedScoring:
     threshold = -1.0
     ban_threshold = -2.5
     max_update = MAX_UPDATE
-    remembered = ("along", "whole", "confirmed", "expected", "rounds", "length")
+    remembered = (*Agreement.__annotations__, "length")
 
     def features(
         self, probe: Probe, global_state: State, update: State
@@ -133,7 +135,9 @@ class HardenedScoring:
 
     def judge(self, features: Mapping[str, Tensor]) -> Judgement:
         """Score each client, and say where it is most suspicious."""
-        peers = _peers(features["direction"].double())
+        peers = _peers(
+            features["direction"].double(), features["head_direction"].double()
+        )
         now = _agreement(features, peers)
         nothing = torch.zeros_like(now.along)
         past = {name: features.get(name, nothing) for name in self.remembered}
@@ -144,6 +148,7 @@ class HardenedScoring:
             **_by_size(as_usual(away, sizes, length, over_rounds.share)),
             "direction": _lacking(over_rounds.share, peers) / LOST_AGREEMENT,
             "turn": _lacking(now.share, peers) / LOST_AT_ONCE,
+            "contradiction": _contradicting(over_rounds.teaching, peers),
             **_by_confirmation(over_rounds, peers),
             "forgetting": _forgetting(now, peers),
             "copy": torch.where(peers.is_first, 0.0, COPY),
@@ -159,18 +164,36 @@ class HardenedScoring:
 
 @dataclass(frozen=True)
 class Peers:
-    """How similar each client is to the others, and which is no copy of an earlier."""
+    """How similar each client is to the others, and which is no copy of an earlier.
+
+    Attributes
+    ----------
+    similarity
+        Of the whole updates, to those of the consensus.
+    lesson
+        Of what they teach the head.
+    is_first
+        Whether it is no copy.
+    """
 
     similarity: Float[Tensor, " clients"]
+    lesson: Float[Tensor, " clients"]
     is_first: Bool[Tensor, " clients"]
 
 
-def _peers(direction: Float[Tensor, "clients coordinates"]) -> Peers:
+def _peers(
+    direction: Float[Tensor, "clients coordinates"],
+    lesson: Float[Tensor, "clients inputs"],
+) -> Peers:
     similarity = direction @ direction.T
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
-    return Peers(agreement_with(members, similarity, copies), is_first)
+    return Peers(
+        agreement_with(members, similarity, copies),
+        agreement_with(members, lesson @ lesson.T, copies),
+        is_first,
+    )
 
 
 def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
@@ -178,11 +201,13 @@ def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
         "peers": peers.similarity,
         "head": features["with_head"],
         "momentum": features["with_momentum"],
+        "lesson": peers.lesson,
     }
     typical = {
         kind: _median(cosines, peers.is_first) for kind, cosines in kinds.items()
     }
-    return find_agreement(kinds, typical, _spread(kinds["head"], peers))
+    spread = {kind: _spread(cosines, peers) for kind, cosines in kinds.items()}
+    return find_agreement(kinds, typical, spread)
 
 
 def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
@@ -192,6 +217,12 @@ def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
 def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
     """Measure what each client lacks of what the median one has."""
     return (_median(values, peers.is_first) - values).clamp_min(0)
+
+
+def _contradicting(teaching: Float[Tensor, " clients"], peers: Peers) -> Tensor:
+    """Measure how much less than the median client each teaches what the others do."""
+    allowed = (ORDINARY * _spread(teaching, peers)).clamp_min(LOST_AGREEMENT)
+    return with_reserve(_lacking(teaching, peers) / allowed)
 
 
 def _by_confirmation(
