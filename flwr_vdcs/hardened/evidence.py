@@ -62,7 +62,7 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     deltas = {n: _delta(update[n], global_state[n]) for n in _floating(global_state)}
     change = probe.answers(update) - probe.global_answers()
     change = change.double().nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
-    parts = _parts(probe, deltas)
+    parts, rows = _parts(probe, deltas), _head_rows(probe, deltas)
     moved = {name: _length([deltas[name]]) for part in parts for name in part}
     lengths = [_joint([moved[name] for name in names]) for names in parts]
     floors = [UNMOVED * _length([global_state[n] for n in names]) for names in parts]
@@ -77,8 +77,8 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
         "direction": _direction(
             [deltas[n] for part in parts for n in part], probe.seed
         ),
-        "head_direction": _head_direction(_head_rows(probe, deltas), probe.seed),
-        "with_head": _with_head(probe, deltas, global_state),
+        "head_direction": _head_direction(rows, probe.seed),
+        "with_head": _with_head(rows, _head_rows(probe, global_state)),
         "with_momentum": _with_momentum(deltas, moved, probe.momentum),
         "sensitivity": variation(change),
     }
@@ -182,14 +182,15 @@ def _head_direction(
     return _unit(_some(rows.flatten(), torch.Generator().manual_seed(seed)))
 
 
-def _with_head(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
+def _with_head(
+    change: Float[Tensor, "classes inputs"], head: Float[Tensor, "classes inputs"]
+) -> Float[Tensor, ""]:
     r"""Tell whether the update confirms what the head has learned, or undoes it.
 
     The rows of the head are virtual features that it takes for each of the classes.
     With the mean over the classes taken out, the inner product of its delta with itself
     is the sum of the changes in the margin with which it does so.
     """
-    change, head = (_head_rows(probe, state) for state in (deltas, start))
     lengths = _length([change]) * _length([head])
     inner: Tensor = torch.sum(change * head)
     return inner / lengths.clamp_min(TINY)
