@@ -81,13 +81,22 @@ class HardenedScoring:
     and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k`, :math:`H_k R_k` and
     :math:`G_k R_k`, the sums of :math:`n_k`, :math:`d`, 1, :math:`h_k` and
     :math:`h_k` less the median of all :math:`h_j`, with 0.8 to the power of the
-    client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
-    the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
-    :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
+    client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`.
+    :math:`T_k` and :math:`L_k` are such sums as :math:`N_k` and :math:`D_k`, of
+
+    .. math::
+
+        \frac{\tilde g\,g_k}{v}, \quad \frac{\tilde g^2}{v}, \qquad
+        v = \max\Bigl(\frac{q(g)}{4},\, \frac{\tilde g}{4}\Bigr)^2
+
+    in which :math:`g_k` is the mean cosine of the head's delta with those of the
+    consensus. With the shares :math:`a_k = n_k / \max(d, 0.05^2)`,
+    :math:`A_k = N_k / \max(D_k, 0.05^2)` and :math:`B_k = T_k / \max(L_k, 2)`,
+    and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
     `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
-    effect's term counts in its fourth power below 1, and that medians there have their
-    signs:
+    terms of the effect and of :math:`B_k` count in their fourth power below 1, and that
+    medians there have their signs:
 
     .. math::
 
@@ -95,6 +104,7 @@ class HardenedScoring:
         s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
+        \frac{\tilde B - B_k}{\max(1.25,\, q(B))},\;
         \frac{\tilde h - h_k}{\max(1.25 \tilde h,\, 0.25,\, q(h))}, \\
         & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k,\, q(G))},\;
         \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k,\, q(G))}\Bigr)
