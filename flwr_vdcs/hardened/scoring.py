@@ -38,6 +38,13 @@ A head of two or three classes has few directions: once it is trained, honest up
 confirm or undo it by chance.
 """
 
+TAUGHT_OTHERWISE = 6.0
+"""So many standard deviations off an honest client may teach the head.
+
+One that holds other classes than most does, and it is to be heard: a client that is
+dropped is not learned, and teaches something else all the more.
+"""
+
 COPY = 2.4
 """How suspicious a copy of an earlier update is.
 
@@ -104,7 +111,7 @@ class HardenedScoring:
         s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
-        \frac{\tilde B - B_k}{\max(1.25,\, q(B))},\;
+        \frac{\tilde B - B_k}{\max(1.25,\, 1.5\,q(B))},\;
         \frac{\tilde h - h_k}{\max(1.25 \tilde h,\, 0.25,\, q(h))}, \\
         & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k,\, q(G))},\;
         \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k,\, q(G))}\Bigr)
@@ -231,7 +238,7 @@ def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
 
 def _contradicting(teaching: Float[Tensor, " clients"], peers: Peers) -> Tensor:
     """Measure how much less than the median client each teaches what the others do."""
-    allowed = (ORDINARY * _spread(teaching, peers)).clamp_min(LOST_AGREEMENT)
+    allowed = (TAUGHT_OTHERWISE * _spread(teaching, peers)).clamp_min(LOST_AGREEMENT)
     return with_reserve(_lacking(teaching, peers) / allowed)
 
 

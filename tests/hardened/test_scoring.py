@@ -153,7 +153,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             is_weak = SIZES[p] == "effect" and suspicion < 1
             suspicions.append(suspicion**4 if is_weak else suspicion)
         otherwise = (median(teaching) - teaching[i]) / max(
-            1.25, 4 * deviation(teaching)
+            1.25, 6 * deviation(teaching)
         )
         suspicions.append(max(otherwise, 0) ** 4 if otherwise < 1 else otherwise)
         undone = median(surplus) - surplus[i]
@@ -397,7 +397,7 @@ def test_where_little_is_taught_a_contradiction_counts_for_little(common):
 
 
 def test_where_clients_teach_differently_that_is_ordinary():
-    """Of 1, 3/4, 1/2, 1/4 and 0 in common the last is within 4 deviations."""
+    """Of 1, 3/4, 1/2, 1/4 and 0 in common the last is within 6 deviations."""
     own = torch.eye(5, dtype=torch.float64)
     shared = torch.tensor([1, 0.75, 0.5, 0.25, 0], dtype=torch.float64)[:, None]
     evidence = taught(torch.cat([shared, (1 - shared**2).sqrt() * own], dim=1))
