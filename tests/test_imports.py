@@ -20,6 +20,7 @@ ORDER = [
     "features",
     "scores",
     "judgement",
+    "hardened.suspicion",
     "hardened.evidence",
     "hardened.sizes",
     "hardened.consensus",

@@ -28,7 +28,14 @@ DEFENSES = {
     "hardened, M = 3": ("hardened", 3),
     "hardened, auto": ("hardened", AUTO),
 }
-ATTACKS = {"none": 0.0, "sign-flip": 0.3, "ump-paper": 0.3}
+HONEST = {"fraction-malicious": 0.0}
+POISONED = {"fraction-malicious": 0.3}
+ATTACKS: dict[str, dict[str, Any]] = {
+    "none": HONEST,
+    "sign-flip": {**POISONED, "attack": "sign-flip"},
+    "ump-paper": {**POISONED, "attack": "ump-paper"},
+    "flipped labels": {**POISONED, "labels": "flipped"},
+}
 FIELDS = ["scoring", "attack", "alpha", "seed", "rounds", "honest banned"]
 FIELDS += ["honest rounds lost", "honest drops", "attackers banned", "first ban"]
 FIELDS += ["attacker rounds kept", "accuracy"]
@@ -54,8 +61,7 @@ def run(federation: Row, num_rounds: int) -> list[dict[str, Any]]:
             "reputation": True,
             "scoring": scoring,
             "num-malicious": num_malicious,
-            "attack": federation["attack"],
-            "fraction-malicious": ATTACKS[federation["attack"]],
+            **ATTACKS[federation["attack"]],
             "alpha": federation["alpha"],
             "seed": federation["seed"],
             "num-server-rounds": num_rounds,

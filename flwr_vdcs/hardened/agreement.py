@@ -2,7 +2,8 @@ r"""Evidence to agreement: how far an update goes the way that honest ones share
 
 Similarity to peers, to the head and to the momentum are put together as the linear
 discriminant between an update and its reverse. Its sums over the rounds are that of all
-rounds, in which each round counts by what its clients had in common.
+rounds, in which each round counts by what its clients had in common. What the head is
+taught is looked at by itself as well: of whole updates it is a small part.
 """
 
 from collections.abc import Mapping
@@ -30,6 +31,14 @@ the others' undoes them a little in every round. The weight is a variance's reci
 LEAST_AGREEMENT = 0.05
 """Where the median client is less similar to its peers, outliers count for less."""
 
+LEAST_SPREAD = 0.25
+"""Clients teach the head by at least this share of the median one's differently."""
+
+LEAST_LESSON = 2.0
+"""In squared standard deviations. Where the median client teaches less, so do all."""
+
+TINY = 1e-30
+
 FADING = 0.8
 """What is left of a round when the client is scored next: about five rounds count."""
 
@@ -43,6 +52,9 @@ class Agreement:
     along, whole
         How far it goes, and how far the median client does. What honest clients do not
         have in common, as with a head that has learned nothing, counts in neither.
+    taught, lesson
+        How far it teaches the head what the others do, and how far the median client
+        does, in squared standard deviations of the clients.
     confirmed, expected
         How much it confirms the head, and how much the median client does.
     rounds
@@ -51,6 +63,8 @@ class Agreement:
 
     along: Float[Tensor, " clients"]
     whole: Float[Tensor, " clients"]
+    taught: Float[Tensor, " clients"]
+    lesson: Float[Tensor, " clients"]
     confirmed: Float[Tensor, " clients"]
     expected: Float[Tensor, " clients"]
     rounds: Float[Tensor, " clients"]
@@ -59,6 +73,11 @@ class Agreement:
     def share(self) -> Float[Tensor, " clients"]:
         """Put the median client at about 1, its reverse at -1."""
         return self.along / self.whole.clamp_min(LEAST_AGREEMENT**2)
+
+    @property
+    def teaching(self) -> Float[Tensor, " clients"]:
+        """Put who teaches the head as the median client at about 1."""
+        return self.taught / self.lesson.clamp_min(LEAST_LESSON)
 
     @property
     def confirmation(self) -> Float[Tensor, " clients"]:
@@ -80,9 +99,12 @@ class Agreement:
         than its reverse's: whoever goes further gains no credit that it could use up.
         """
         earlier = past.along.clamp(-past.whole, past.whole)
+        taught_earlier = past.taught.clamp(-past.lesson, past.lesson)
         return Agreement(
             along=FADING * earlier + self.along,
             whole=FADING * past.whole + self.whole,
+            taught=FADING * taught_earlier + self.taught,
+            lesson=FADING * past.lesson + self.lesson,
             confirmed=FADING * past.confirmed + self.confirmed,
             expected=FADING * past.expected + self.expected,
             rounds=FADING * past.rounds + self.rounds,
@@ -92,28 +114,33 @@ class Agreement:
 def find_agreement(
     kinds: Mapping[str, Float[Tensor, " clients"]],
     typical: Mapping[str, Float[Tensor, ""]],
-    head_spread: Float[Tensor, ""],
+    spread: Mapping[str, Float[Tensor, ""]],
 ) -> Agreement:
     """Compare with the median client in one round.
 
     Parameters
     ----------
     kinds
-        Of each kind in `WEIGHTS` the cosines.
+        Of each kind in `WEIGHTS` the cosines, and of ``"lesson"`` those with what peers
+        teach the head.
     typical
         Of each kind the median client's. What is below zero is not shared.
-    head_spread
-        Standard deviation of the cosines with the head.
+    spread
+        Of each kind the clients' standard deviation.
     """
-    trust: Tensor = (USUAL_SPREAD / head_spread.clamp_min(USUAL_SPREAD)) ** 2
+    trust: Tensor = (USUAL_SPREAD / spread["head"].clamp_min(USUAL_SPREAD)) ** 2
     weights = {**WEIGHTS, "head": WEIGHTS["head"] * trust.item()}
-    shared = {kind: typical[kind].clamp_min(0) for kind in weights}
+    shared = {kind: value.clamp_min(0) for kind, value in typical.items()}
     along = sum(weights[kind] * shared[kind] * kinds[kind] for kind in weights)
     whole = sum(weights[kind] * shared[kind] ** 2 for kind in weights)
+    lesson = shared["lesson"]
+    differ = spread["lesson"].maximum(LEAST_SPREAD * lesson).clamp_min(TINY)
     once = torch.ones_like(kinds["head"])
     return Agreement(
         along=along * once,
         whole=whole * once,
+        taught=lesson / differ**2 * kinds["lesson"],
+        lesson=(lesson / differ) ** 2 * once,
         confirmed=kinds["head"],
         expected=typical["head"] * once,
         rounds=once,

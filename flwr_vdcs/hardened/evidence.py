@@ -51,8 +51,10 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     dict of str to Tensor
         ``sizes``, float64, the natural logarithms of `SIZES`; ``direction``, one row
         of unit length per layer, laid end to end and scaled so that the inner product
-        of two clients' is the mean cosine over the layers; ``with_head``, the cosine of
-        the head's delta with the head, zero where there is no single head matrix;
+        of two clients' is the mean cosine over the layers; ``head_direction``, the
+        head's delta of unit length; ``with_head``, the cosine of it with the head. Both
+        are without the mean over the classes, and zero where there is no single head
+        matrix;
         ``with_momentum``, the cosine with the global model's momentum, half that of the
         whole update and half the mean over the layers, zero in the first round;
         ``sensitivity``, how much the change in the answers varies with the samples.
@@ -60,7 +62,7 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
     deltas = {n: _delta(update[n], global_state[n]) for n in _floating(global_state)}
     change = probe.answers(update) - probe.global_answers()
     change = change.double().nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
-    parts = _parts(probe, deltas)
+    parts, rows = _parts(probe, deltas), _head_rows(probe, deltas)
     moved = {name: _length([deltas[name]]) for part in parts for name in part}
     lengths = [_joint([moved[name] for name in names]) for names in parts]
     floors = [UNMOVED * _length([global_state[n] for n in names]) for names in parts]
@@ -75,7 +77,8 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
         "direction": _direction(
             [deltas[n] for part in parts for n in part], probe.seed
         ),
-        "with_head": _with_head(probe, deltas, global_state),
+        "head_direction": _head_direction(rows, probe.seed),
+        "with_head": _with_head(rows, _head_rows(probe, global_state)),
         "with_momentum": _with_momentum(deltas, moved, probe.momentum),
         "sensitivity": variation(change),
     }
@@ -164,19 +167,30 @@ def _unit(values: Tensor) -> Tensor:
     return unit.float()
 
 
-def _with_head(probe: Probe, deltas: State, start: State) -> Float[Tensor, ""]:
+def _head_rows(probe: Probe, state: State) -> Float[Tensor, "classes inputs"]:
+    """Give the head's rows without their mean, or one of zeros where there are none."""
+    name = f"{probe.head}.weight"
+    if name not in state or state[name].ndim == 1:
+        return torch.zeros(1, 1, dtype=torch.float64)
+    return _centred(state[name].double().flatten(1))
+
+
+def _head_direction(
+    rows: Float[Tensor, "classes inputs"], seed: int
+) -> Float[Tensor, " coordinates"]:
+    """Tell what the head is taught: which features it is to take for which class."""
+    return _unit(_some(rows.flatten(), torch.Generator().manual_seed(seed)))
+
+
+def _with_head(
+    change: Float[Tensor, "classes inputs"], head: Float[Tensor, "classes inputs"]
+) -> Float[Tensor, ""]:
     r"""Tell whether the update confirms what the head has learned, or undoes it.
 
     The rows of the head are virtual features that it takes for each of the classes.
     With the mean over the classes taken out, the inner product of its delta with itself
     is the sum of the changes in the margin with which it does so.
     """
-    name = f"{probe.head}.weight"
-    if name not in deltas or deltas[name].ndim == 1:
-        return torch.zeros((), dtype=torch.float64)
-    change, head = (
-        _centred(state[name].double().flatten(1)) for state in (deltas, start)
-    )
     lengths = _length([change]) * _length([head])
     inner: Tensor = torch.sum(change * head)
     return inner / lengths.clamp_min(TINY)

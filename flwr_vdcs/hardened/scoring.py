@@ -13,6 +13,7 @@ from flwr_vdcs.hardened.agreement import Agreement, find_agreement
 from flwr_vdcs.hardened.consensus import agreement_with, find_consensus, find_copies
 from flwr_vdcs.hardened.evidence import SIZES, evidence
 from flwr_vdcs.hardened.sizes import Sizes, as_usual, distances, tolerated, usual_length
+from flwr_vdcs.hardened.suspicion import with_reserve
 from flwr_vdcs.judgement import Judgement
 
 LOST_AGREEMENT = 1.25
@@ -37,6 +38,13 @@ A head of two or three classes has few directions: once it is trained, honest up
 confirm or undo it by chance.
 """
 
+TAUGHT_OTHERWISE = 6.0
+"""So many standard deviations off an honest client may teach the head.
+
+One that holds other classes than most does, and it is to be heard: a client that is
+dropped is not learned, and teaches something else all the more.
+"""
+
 COPY = 2.4
 """How suspicious a copy of an earlier update is.
 
@@ -53,6 +61,7 @@ REASONS: Mapping[str, str] = {
     "copy": "a copy of another update",
     "direction": "it goes another way than the others",
     "turn": "in this round it goes another way than the others",
+    "contradiction": "its updates teach the head otherwise than the others do",
     "unlearning": "its updates undo what the head has learned",
     "exaggeration": "its updates confirm the head as training does not",
     "forgetting": "in this round it undoes what the head has learned",
@@ -79,13 +88,22 @@ class HardenedScoring:
     and over the rounds :math:`N_k`, :math:`D_k`, :math:`R_k`, :math:`H_k R_k` and
     :math:`G_k R_k`, the sums of :math:`n_k`, :math:`d`, 1, :math:`h_k` and
     :math:`h_k` less the median of all :math:`h_j`, with 0.8 to the power of the
-    client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`. With
-    the shares :math:`a_k = n_k / \max(d, 0.05^2)` and
-    :math:`A_k = N_k / \max(D_k, 0.05^2)`, and :math:`e_{p,k}` what is left of
+    client's rounds since, :math:`N_k` of earlier rounds within :math:`\pm D_k`.
+    :math:`T_k` and :math:`L_k` are such sums as :math:`N_k` and :math:`D_k`, of
+
+    .. math::
+
+        \frac{\tilde g\,g_k}{v}, \quad \frac{\tilde g^2}{v}, \qquad
+        v = \max\Bigl(\frac{q(g)}{4},\, \frac{\tilde g}{4}\Bigr)^2
+
+    in which :math:`g_k` is the mean cosine of the head's delta with those of the
+    consensus. With the shares :math:`a_k = n_k / \max(d, 0.05^2)`,
+    :math:`A_k = N_k / \max(D_k, 0.05^2)` and :math:`B_k = T_k / \max(L_k, 2)`,
+    and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
     `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
-    effect's term counts in its fourth power below 1, and that medians there have their
-    signs:
+    terms of the effect and of :math:`B_k` count in their fourth power below 1, and that
+    medians there have their signs:
 
     .. math::
 
@@ -93,6 +111,7 @@ class HardenedScoring:
         s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
+        \frac{\tilde B - B_k}{\max(1.25,\, 1.5\,q(B))},\;
         \frac{\tilde h - h_k}{\max(1.25 \tilde h,\, 0.25,\, q(h))}, \\
         & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k,\, q(G))},\;
         \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k,\, q(G))}\Bigr)
@@ -119,7 +138,7 @@ class HardenedScoring:
     threshold = -1.0
     ban_threshold = -2.5
     max_update = MAX_UPDATE
-    remembered = ("along", "whole", "confirmed", "expected", "rounds", "length")
+    remembered = (*Agreement.__annotations__, "length")
 
     def features(
         self, probe: Probe, global_state: State, update: State
@@ -133,7 +152,9 @@ class HardenedScoring:
 
     def judge(self, features: Mapping[str, Tensor]) -> Judgement:
         """Score each client, and say where it is most suspicious."""
-        peers = _peers(features["direction"].double())
+        peers = _peers(
+            features["direction"].double(), features["head_direction"].double()
+        )
         now = _agreement(features, peers)
         nothing = torch.zeros_like(now.along)
         past = {name: features.get(name, nothing) for name in self.remembered}
@@ -144,6 +165,7 @@ class HardenedScoring:
             **_by_size(as_usual(away, sizes, length, over_rounds.share)),
             "direction": _lacking(over_rounds.share, peers) / LOST_AGREEMENT,
             "turn": _lacking(now.share, peers) / LOST_AT_ONCE,
+            "contradiction": _contradicting(over_rounds.teaching, peers),
             **_by_confirmation(over_rounds, peers),
             "forgetting": _forgetting(now, peers),
             "copy": torch.where(peers.is_first, 0.0, COPY),
@@ -159,18 +181,36 @@ class HardenedScoring:
 
 @dataclass(frozen=True)
 class Peers:
-    """How similar each client is to the others, and which is no copy of an earlier."""
+    """How similar each client is to the others, and which is no copy of an earlier.
+
+    Attributes
+    ----------
+    similarity
+        Of the whole updates, to those of the consensus.
+    lesson
+        Of what they teach the head.
+    is_first
+        Whether it is no copy.
+    """
 
     similarity: Float[Tensor, " clients"]
+    lesson: Float[Tensor, " clients"]
     is_first: Bool[Tensor, " clients"]
 
 
-def _peers(direction: Float[Tensor, "clients coordinates"]) -> Peers:
+def _peers(
+    direction: Float[Tensor, "clients coordinates"],
+    lesson: Float[Tensor, "clients inputs"],
+) -> Peers:
     similarity = direction @ direction.T
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
-    return Peers(agreement_with(members, similarity, copies), is_first)
+    return Peers(
+        agreement_with(members, similarity, copies),
+        agreement_with(members, lesson @ lesson.T, copies),
+        is_first,
+    )
 
 
 def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
@@ -178,11 +218,13 @@ def _agreement(features: Mapping[str, Tensor], peers: Peers) -> Agreement:
         "peers": peers.similarity,
         "head": features["with_head"],
         "momentum": features["with_momentum"],
+        "lesson": peers.lesson,
     }
     typical = {
         kind: _median(cosines, peers.is_first) for kind, cosines in kinds.items()
     }
-    return find_agreement(kinds, typical, _spread(kinds["head"], peers))
+    spread = {kind: _spread(cosines, peers) for kind, cosines in kinds.items()}
+    return find_agreement(kinds, typical, spread)
 
 
 def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
@@ -192,6 +234,12 @@ def _by_size(away: Sizes) -> dict[str, Float[Tensor, " clients"]]:
 def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
     """Measure what each client lacks of what the median one has."""
     return (_median(values, peers.is_first) - values).clamp_min(0)
+
+
+def _contradicting(teaching: Float[Tensor, " clients"], peers: Peers) -> Tensor:
+    """Measure how much less than the median client each teaches what the others do."""
+    allowed = (TAUGHT_OTHERWISE * _spread(teaching, peers)).clamp_min(LOST_AGREEMENT)
+    return with_reserve(_lacking(teaching, peers) / allowed)
 
 
 def _by_confirmation(

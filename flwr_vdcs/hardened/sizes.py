@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flwr_vdcs.hardened.evidence import SIZES
+from flwr_vdcs.hardened.suspicion import with_reserve
 
 TOLERANCES: Mapping[str, float] = {
     "update": 4.0,
@@ -23,9 +24,6 @@ TOLERANCES: Mapping[str, float] = {
     "effect": 3.5,
 }
 """By what factor an honest client's sizes may be away from the median's."""
-
-RESERVE = 4
-"""How little an effect within its tolerance counts. Chosen on recorded rounds."""
 
 UPDATE, EFFECT = SIZES.index("update"), SIZES.index("effect")
 NOT_TRAINED = [SIZES.index(place) for place in ("running statistics", "buffers")]
@@ -42,13 +40,11 @@ def distances(sizes: Sizes) -> Sizes:
 def tolerated(away: Sizes) -> Sizes:
     """Measure distances in their tolerances, in both directions.
 
-    The effect of honest updates differs most, so within its tolerance it says little:
-    its share of that is taken to the power of `RESERVE`.
+    The effect of honest updates differs most, so within its tolerance it says little.
     """
     factors = away.new_tensor([TOLERANCES[name] for name in SIZES])
     shares = away.abs() / factors.log()
-    effect = shares[:, EFFECT]
-    shares[:, EFFECT] = torch.where(effect < 1, effect**RESERVE, effect)
+    shares[:, EFFECT] = with_reserve(shares[:, EFFECT])
     return shares
 
 

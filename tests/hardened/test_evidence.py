@@ -133,6 +133,7 @@ def test_an_update_that_moves_nothing_has_the_least_sizes():
     assert found["sizes"][places].tolist() == pytest.approx(floors)
     assert found["sizes"][SIZES.index("effect")].exp().item() == pytest.approx(1e-30)
     assert not found["direction"].any()
+    assert not found["head_direction"].any()
     assert (found["with_head"], found["sensitivity"]) == (0, 0)
 
 
@@ -145,6 +146,7 @@ def test_a_longer_update_goes_the_same_way(seed, factor):
     short, long = (look(model, each, samples) for each in (update, longer))
     assert_close(long["sizes"][:4], short["sizes"][:4] + math.log(factor))
     assert_close(long["direction"], short["direction"], atol=1e-5, rtol=0)
+    assert_close(long["head_direction"], short["head_direction"], atol=1e-5, rtol=0)
     assert_close(long["with_head"], short["with_head"])
 
 
@@ -178,17 +180,29 @@ def test_large_layers_are_sampled_alike_for_all_and_anew_every_round():
     assert not torch.equal(look(model, updates[0], samples, 4)["direction"], left)
 
 
+def centred(rows: Tensor) -> list[float]:
+    """Take the mean over the four classes out, one number at a time."""
+    means = [math.fsum(column) / 4 for column in rows.T.tolist()]
+    return [x - m for row in rows.tolist() for x, m in zip(row, means, strict=True)]
+
+
+@given(seed=seeds)
+def test_inner_products_of_head_directions_are_cosines(seed):
+    """Of what two clients change of the head, without the means over the classes."""
+    model, samples = seeded(mlp), torch.ones(2, 3, 4)
+    head, updates = model[4].weight.double(), [moved(model, seed + n) for n in (0, 1)]
+    left, right = (look(model, update, samples)["head_direction"] for update in updates)
+    changes = [centred(update["4.weight"].double() - head) for update in updates]
+    assert (left @ right).item() == pytest.approx(cosine(*changes), abs=1e-5)
+    assert (left @ left).item() == pytest.approx(1, abs=1e-5)
+
+
 @given(seed=seeds)
 def test_agreement_is_a_cosine_with_the_head_and_turns_with_the_update(seed):
     """Without the means over the classes; a reversed update disagrees as much."""
     model, samples = seeded(mlp), torch.ones(2, 3, 4)
     start, update = model.state_dict(), moved(model, seed)
     reversed_update = {name: 2 * start[name] - update[name] for name in start}
-
-    def centred(rows: Tensor) -> list[float]:
-        means = [math.fsum(column) / 4 for column in rows.T.tolist()]
-        return [x - m for row in rows.tolist() for x, m in zip(row, means, strict=True)]
-
     head = start["4.weight"].double()
     expected = cosine(centred(update["4.weight"].double() - head), centred(head))
     agreement = look(model, update, samples)["with_head"].item()
@@ -261,10 +275,11 @@ def test_a_momentum_without_direction_tells_nothing(length):
     ids=["weight norm", "block", "scales", "tuple"],
 )
 def test_a_head_without_a_matrix_agrees_with_nothing(last, head):
-    """Blocks, parametrised layers and vectors have agreement 0, and all the rest."""
+    """Blocks, parametrised layers and vectors teach nothing, and have all the rest."""
     model = nn.Sequential(nn.Linear(12, 12), last)
     found = look(model, moved(model, 1), torch.ones(2, 12), head=head)
     assert found["with_head"] == 0
+    assert found["head_direction"].tolist() == [0]
     assert found["sizes"][SIZES.index("head")] > -5
 
 

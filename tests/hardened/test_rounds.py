@@ -206,13 +206,13 @@ def test_drops_as_many_as_are_given(api, attack):
 
 @apis
 @models
-def test_noise_of_honest_size_is_ranked_last_though_auto_lets_it_pass(api, name):
+def test_noise_of_honest_size_is_ranked_last_though_auto_may_let_it_pass(api, name):
     """In every layer as long as an update, it is neither with nor against the others.
 
     Honest clients who hold other classes than most look no better.
     """
     strategy, *_ = run(api, attacked("noisy"), name)
-    assert dropped(strategy) == []
+    assert set(dropped(strategy)) <= {2, 7}
     scores = [decision.score for decision in strategy.reports[0].decisions]
     assert sorted(range(len(scores)), key=scores.__getitem__)[:2] in ([2, 7], [7, 2])
 

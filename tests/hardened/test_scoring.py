@@ -20,7 +20,7 @@ from flwr_vdcs.scoring import resolve_scoring
 SCORING = HardenedScoring()
 TOLERANCES = (4.0, 4.0, 5.0, 4.0, 20.0, 5.0, 3.5)
 COPY = 2.4
-TYPICAL = {"peers": 0.5, "head": 0.3, "momentum": 0.2}
+TYPICAL = {"peers": 0.5, "head": 0.3, "momentum": 0.2, "lesson": 0.0}
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -36,13 +36,17 @@ def evidence_of(
     direction: Tensor,
     with_head: list[float] | None = None,
     with_momentum: list[float] | None = None,
+    head_direction: Tensor | None = None,
 ) -> dict:
-    """Put evidence together, with sizes of 1."""
+    """Put evidence together, with sizes of 1, of clients who teach nothing."""
     clients = len(direction)
     nothing = [0.0] * clients
     return {
         "sizes": torch.zeros(clients, len(SIZES), dtype=torch.float64),
         "direction": direction,
+        "head_direction": torch.zeros(clients, 1).double()
+        if head_direction is None
+        else head_direction,
         "with_head": torch.tensor(with_head or nothing, dtype=torch.float64),
         "with_momentum": torch.tensor(with_momentum or nothing, dtype=torch.float64),
         "sensitivity": torch.ones(clients, dtype=torch.float64),
@@ -57,9 +61,12 @@ def random_evidence(seed: int) -> dict:
     rows[:, 0] = 0
     rows[:4, 0] = 8
     order = torch.randperm(7, generator=generator)
+    lessons = draw(7, 8)
+    lessons[:4, 0] += 3
     return {
         "sizes": draw(7, len(SIZES)),
         "direction": (rows / rows.norm(dim=1, keepdim=True))[order],
+        "head_direction": (lessons / lessons.norm(dim=1, keepdim=True))[order],
         "with_head": 0.3 * draw(7),
         "with_momentum": 0.2 * draw(7),
     }
@@ -70,13 +77,22 @@ def deviation(values: list[float]) -> float:
     return 1.4826 * median([abs(value - median(values)) for value in values])
 
 
+def similarities(rows: list[list[float]], members: tuple[int, ...]) -> list[float]:
+    """Average each client's inner products with the members other than itself."""
+    found = []
+    for i, row in enumerate(rows):
+        products = [sum(map(mul, row, rows[m])) for m in members if m != i]
+        found.append(sum(products) / len(products))
+    return found
+
+
 def literal_scores(rounds: list[dict]) -> list[float]:
     """Follow the formula one client at a time through all rounds, and give the last.
 
     All majorities are tried.
     """
     clients = range(len(rounds[0]["with_head"]))
-    sums = {name: [0.0] * len(clients) for name in "NDHGR"}
+    sums = {name: [0.0] * len(clients) for name in "NDTLHGR"}
     long = [0.0] * len(clients)
     for evidence in rounds:
         heads, ways = evidence["with_head"].tolist(), evidence["with_momentum"].tolist()
@@ -86,10 +102,8 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             combinations(clients, len(rows) // 2 + 1),
             key=lambda chosen: sum(cosines[i][j] for i, j in combinations(chosen, 2)),
         )
-        with_peers = []
-        for i in clients:
-            peers = [cosines[i][m] for m in members if m != i]
-            with_peers.append(sum(peers) / len(peers))
+        with_peers = similarities(rows, members)
+        lessons = similarities(evidence["head_direction"].tolist(), members)
         c, h, m = (max(median(each), 0.0) for each in (with_peers, heads, ways))
         weight = 16 / max(1, deviation(heads) / 0.2) ** 2
         d = c * c + weight * h * h + 32 * m * m
@@ -97,9 +111,15 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             c * with_peers[i] + weight * h * heads[i] + 32 * m * ways[i]
             for i in clients
         ]
-        sums["N"] = [min(max(sums["N"][i], -w), w) for i, w in enumerate(sums["D"])]
+        lesson = max(median(lessons), 0.0)
+        variance = max(deviation(lessons), lesson / 4) ** 2
+        t = [lesson * each / variance for each in lessons]
+        for name, limit in (("N", "D"), ("T", "L")):
+            pairs = zip(sums[name], sums[limit], strict=True)
+            sums[name] = [min(max(past, -most), most) for past, most in pairs]
         more = [head - median(heads) for head in heads]
-        added = {"N": n, "D": [d] * 99, "H": heads, "G": more, "R": [1] * 99}
+        added = {"N": n, "D": [d] * 99, "T": t, "L": [lesson**2 / variance] * 99}
+        added |= {"H": heads, "G": more, "R": [1] * 99}
         for name, values in added.items():
             sums[name] = [0.8 * sums[name][i] + values[i] for i in clients]
         before, sizes = long, evidence["sizes"].tolist()
@@ -115,6 +135,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
         ]
     now = [n[i] / max(d, 0.05**2) for i in clients]
     share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
+    teaching = [sums["T"][i] / max(sums["L"][i], 2) for i in clients]
     confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
     surplus = [sums["G"][i] / sums["R"][i] for i in clients]
     least = max(1.25 * median(confirmed), 4 * deviation(surplus))
@@ -131,6 +152,10 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             suspicion = abs(away) / math.log(tolerance)
             is_weak = SIZES[p] == "effect" and suspicion < 1
             suspicions.append(suspicion**4 if is_weak else suspicion)
+        otherwise = (median(teaching) - teaching[i]) / max(
+            1.25, 6 * deviation(teaching)
+        )
+        suspicions.append(max(otherwise, 0) ** 4 if otherwise < 1 else otherwise)
         undone = median(surplus) - surplus[i]
         suspicions += [
             (median(share) - share[i]) / 1.25,
@@ -314,15 +339,69 @@ def test_the_head_has_less_to_say_where_it_is_confirmed_by_chance():
         "peers": torch.tensor([0.5, -0.5]),
         "head": torch.tensor([0.3, -0.1]),
         "momentum": torch.tensor([0.2, 0.2]),
+        "lesson": torch.zeros(2),
     }
     typical = {name: torch.tensor(value) for name, value in TYPICAL.items()}
     wide, usual, none = (
-        find_agreement(kinds, typical, torch.tensor(spread))
+        find_agreement(
+            kinds, typical, {"head": torch.tensor(spread), "lesson": torch.zeros(())}
+        )
         for spread in (0.4, 0.2, 0.0)
     )
     assert_close(wide.along, usual.along - 12 * 0.3 * kinds["head"])
     assert_close(wide.whole, usual.whole - 12 * 0.3**2)
     assert_close(none.along, usual.along)
+
+
+def taught(lessons: Tensor) -> dict:
+    """Let clients teach the head, of whom the last is not in the consensus."""
+    directions = sharing([1.0] * (len(lessons) - 1) + [0.98])
+    return evidence_of(directions, head_direction=lessons)
+
+
+def test_hand_worked_contradiction():
+    """Who teaches the reverse is at -1 where others are at 1: 2 is more than 1.25."""
+    evidence = taught(sharing([1, 1, 1, 1, -1]))
+    expected = torch.tensor([0, 0, 0, 0, -2 / 1.25], dtype=torch.float64)
+    assert_close(SCORING.scores(evidence), expected)
+    says = "its updates teach the head otherwise than the others do"
+    assert SCORING.judge(evidence).reasons[4] == says
+
+
+def test_hand_worked_contradiction_within_the_tolerance():
+    """Who teaches something else altogether is at 0: 1 of 1.25, to the fourth power."""
+    evidence = taught(sharing([1, 1, 1, 1, 0]))
+    assert SCORING.scores(evidence)[4].item() == pytest.approx(-(0.8**4))
+
+
+def test_hand_worked_contradiction_over_rounds():
+    """After a good round the reverse is at (0.8 - 1) / 1.8, after two good ones above.
+
+    Where all teach alike they are taken to differ by a quarter, so a round counts 16.
+    """
+    good, turned = (taught(sharing([1, 1, 1, 1, last])) for last in (1, -1))
+    found = judge_all([good, turned]).scores[4].item()
+    assert found == pytest.approx(-(((1 + 0.2 / 1.8) / 1.25) ** 4))
+    found = judge_all([good, turned, turned]).scores[4].item()
+    assert found == pytest.approx(-(1 + 1.16 / 2.44) / 1.25)
+
+
+@pytest.mark.parametrize("common", [0.0, 0.1, 1.0])
+def test_where_little_is_taught_a_contradiction_counts_for_little(common):
+    """With clients who differ by more than they teach in common, it is less than 2."""
+    generator = torch.Generator().manual_seed(3)
+    lessons = torch.randn(9, 400, generator=generator).double()
+    lessons[:, 0] += 20 * common * torch.tensor([1] * 8 + [-1])
+    evidence = taught(lessons / lessons.norm(dim=1, keepdim=True))
+    assert (SCORING.scores(evidence)[8] < -1) == (common == 1)
+
+
+def test_where_clients_teach_differently_that_is_ordinary():
+    """Of 1, 3/4, 1/2, 1/4 and 0 in common the last is within 6 deviations."""
+    own = torch.eye(5, dtype=torch.float64)
+    shared = torch.tensor([1, 0.75, 0.5, 0.25, 0], dtype=torch.float64)[:, None]
+    evidence = taught(torch.cat([shared, (1 - shared**2).sqrt() * own], dim=1))
+    assert -0.5 < SCORING.scores(evidence)[4] < 0
 
 
 def test_hand_worked_agreement_with_momentum():
