@@ -86,6 +86,15 @@ def test_orphans_are_found_and_killed(launch):
     wait_for(lambda: not program.family())
 
 
+def test_what_shows_no_environment_yet_is_killed(launch, monkeypatch):
+    """Right after its start a command is known by its number alone."""
+    program = launch(STUBBORN)
+    monkeypatch.setattr("deployment.program.find_marked", lambda _is_wanted: [])
+    program.kill()
+    assert not program.is_running
+    assert program.family() == []
+
+
 def test_stop_ends_the_whole_family(launch):
     """Nothing of the program is left when stop returns."""
     program = launch(DETACHING)
