@@ -34,8 +34,11 @@ LEAST_AGREEMENT = 0.05
 LEAST_SPREAD = 0.25
 """Clients teach the head by at least this share of the median one's differently."""
 
-LEAST_LESSON = 2.0
-"""In squared standard deviations. Where the median client teaches less, so do all."""
+LEAST_LESSON = 8.0
+"""In squared standard deviations. From less a client's share is not to be told.
+
+Of this much it is exact to a third.
+"""
 
 TINY = 1e-30
 

@@ -22,6 +22,9 @@ LOST_AGREEMENT = 1.25
 LOST_AT_ONCE = 1.75
 """What it may lack in a single round, whatever it did in those before."""
 
+LOST_LESSON = 1.0
+"""Of what the median client teaches the head an honest one may lack all."""
+
 UNDONE_AT_ONCE = 0.25
 """By how much less than the median an honest update may confirm the head."""
 
@@ -36,13 +39,6 @@ ORDINARY = 4.0
 
 A head of two or three classes has few directions: once it is trained, honest updates
 confirm or undo it by chance.
-"""
-
-TAUGHT_OTHERWISE = 6.0
-"""So many standard deviations off an honest client may teach the head.
-
-One that holds other classes than most does, and it is to be heard: a client that is
-dropped is not learned, and teaches something else all the more.
 """
 
 COPY = 2.4
@@ -98,7 +94,7 @@ class HardenedScoring:
 
     in which :math:`g_k` is the mean cosine of the head's delta with those of the
     consensus. With the shares :math:`a_k = n_k / \max(d, 0.05^2)`,
-    :math:`A_k = N_k / \max(D_k, 0.05^2)` and :math:`B_k = T_k / \max(L_k, 2)`,
+    :math:`A_k = N_k / \max(D_k, 0.05^2)` and :math:`B_k = T_k / \max(L_k, 8)`,
     and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
     `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
@@ -111,7 +107,7 @@ class HardenedScoring:
         s_k = -\max\Bigl( &
         \max_p \frac{|e_{p,k}|}{\ln t_p},\;
         \frac{\tilde A - A_k}{1.25},\; \frac{\tilde a - a_k}{1.75},\;
-        \frac{\tilde B - B_k}{\max(1.25,\, 1.5\,q(B))},\;
+        \frac{\tilde B - B_k}{\max(1,\, q(B))},\;
         \frac{\tilde h - h_k}{\max(1.25 \tilde h,\, 0.25,\, q(h))}, \\
         & \frac{\tilde G - G_k}{\max(1.25 \tilde H,\, 0.1 + 0.15 / R_k,\, q(G))},\;
         \frac{G_k - \tilde G}{\max(1.25 \tilde H,\, 0.1 + 0.4 / R_k,\, q(G))}\Bigr)
@@ -238,7 +234,7 @@ def _lacking(values: Float[Tensor, " clients"], peers: Peers) -> Tensor:
 
 def _contradicting(teaching: Float[Tensor, " clients"], peers: Peers) -> Tensor:
     """Measure how much less than the median client each teaches what the others do."""
-    allowed = (TAUGHT_OTHERWISE * _spread(teaching, peers)).clamp_min(LOST_AGREEMENT)
+    allowed = (ORDINARY * _spread(teaching, peers)).clamp_min(LOST_LESSON)
     return with_reserve(_lacking(teaching, peers) / allowed)
 
 

@@ -135,7 +135,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
         ]
     now = [n[i] / max(d, 0.05**2) for i in clients]
     share = [sums["N"][i] / max(sums["D"][i], 0.05**2) for i in clients]
-    teaching = [sums["T"][i] / max(sums["L"][i], 2) for i in clients]
+    teaching = [sums["T"][i] / max(sums["L"][i], 8) for i in clients]
     confirmed = [sums["H"][i] / sums["R"][i] for i in clients]
     surplus = [sums["G"][i] / sums["R"][i] for i in clients]
     least = max(1.25 * median(confirmed), 4 * deviation(surplus))
@@ -152,9 +152,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
             suspicion = abs(away) / math.log(tolerance)
             is_weak = SIZES[p] == "effect" and suspicion < 1
             suspicions.append(suspicion**4 if is_weak else suspicion)
-        otherwise = (median(teaching) - teaching[i]) / max(
-            1.25, 6 * deviation(teaching)
-        )
+        otherwise = (median(teaching) - teaching[i]) / max(1, 4 * deviation(teaching))
         suspicions.append(max(otherwise, 0) ** 4 if otherwise < 1 else otherwise)
         undone = median(surplus) - surplus[i]
         suspicions += [
@@ -360,30 +358,30 @@ def taught(lessons: Tensor) -> dict:
 
 
 def test_hand_worked_contradiction():
-    """Who teaches the reverse is at -1 where others are at 1: 2 is more than 1.25."""
+    """Who teaches the reverse is at -1 where others are at 1."""
     evidence = taught(sharing([1, 1, 1, 1, -1]))
-    expected = torch.tensor([0, 0, 0, 0, -2 / 1.25], dtype=torch.float64)
+    expected = torch.tensor([0, 0, 0, 0, -2], dtype=torch.float64)
     assert_close(SCORING.scores(evidence), expected)
     says = "its updates teach the head otherwise than the others do"
     assert SCORING.judge(evidence).reasons[4] == says
 
 
 def test_hand_worked_contradiction_within_the_tolerance():
-    """Who teaches something else altogether is at 0: 1 of 1.25, to the fourth power."""
-    evidence = taught(sharing([1, 1, 1, 1, 0]))
-    assert SCORING.scores(evidence)[4].item() == pytest.approx(-(0.8**4))
+    """Who teaches the others' lesson by half lacks 1/2, which counts 1/2 to the 4th."""
+    evidence = taught(sharing([1, 1, 1, 1, 0.5]))
+    assert SCORING.scores(evidence)[4].item() == pytest.approx(-(0.5**4))
 
 
 def test_hand_worked_contradiction_over_rounds():
-    """After a good round the reverse is at (0.8 - 1) / 1.8, after two good ones above.
+    """After two good rounds the reverse is at (0.8 + 0.64 - 1) / 2.44, then below 0.
 
     Where all teach alike they are taken to differ by a quarter, so a round counts 16.
     """
     good, turned = (taught(sharing([1, 1, 1, 1, last])) for last in (1, -1))
-    found = judge_all([good, turned]).scores[4].item()
-    assert found == pytest.approx(-(((1 + 0.2 / 1.8) / 1.25) ** 4))
-    found = judge_all([good, turned, turned]).scores[4].item()
-    assert found == pytest.approx(-(1 + 1.16 / 2.44) / 1.25)
+    found = judge_all([good, good, turned]).scores[4].item()
+    assert found == pytest.approx(-((1 - 0.44 / 2.44) ** 4))
+    found = judge_all([good, good, turned, turned]).scores[4].item()
+    assert found == pytest.approx(-(1 + 0.648 / 2.952))
 
 
 @pytest.mark.parametrize("common", [0.0, 0.1, 1.0])
@@ -397,7 +395,7 @@ def test_where_little_is_taught_a_contradiction_counts_for_little(common):
 
 
 def test_where_clients_teach_differently_that_is_ordinary():
-    """Of 1, 3/4, 1/2, 1/4 and 0 in common the last is within 6 deviations."""
+    """Of 1, 3/4, 1/2, 1/4 and 0 in common the last is within 4 deviations."""
     own = torch.eye(5, dtype=torch.float64)
     shared = torch.tensor([1, 0.75, 0.5, 0.25, 0], dtype=torch.float64)[:, None]
     evidence = taught(torch.cat([shared, (1 - shared**2).sqrt() * own], dim=1))
