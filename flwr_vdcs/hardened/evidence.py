@@ -18,6 +18,9 @@ from flwr_vdcs.scores import variation
 NUM_COORDINATES = 2**14
 """How many numbers of a layer tell its direction: cosines are then off by 0.01."""
 
+LEAST_CLASSES = 3
+"""The head of fewer can be confirmed or undone only, which is judged by itself."""
+
 UNMOVED = 1e-6
 """A part that moved by less than this share of its length has not moved."""
 
@@ -52,12 +55,12 @@ def evidence(probe: Probe, global_state: State, update: State) -> dict[str, Tens
         ``sizes``, float64, the natural logarithms of `SIZES`; ``direction``, one row
         of unit length per layer, laid end to end and scaled so that the inner product
         of two clients' is the mean cosine over the layers; ``head_direction``, the
-        head's delta of unit length; ``with_head``, the cosine of it with the head. Both
-        are without the mean over the classes, and zero where there is no single head
-        matrix;
-        ``with_momentum``, the cosine with the global model's momentum, half that of the
-        whole update and half the mean over the layers, zero in the first round;
-        ``sensitivity``, how much the change in the answers varies with the samples.
+        head's delta of unit length, zero for fewer than three classes; ``with_head``,
+        the cosine of it with the head. Both are without the mean over the classes, and
+        zero where there is no single head matrix; ``with_momentum``, the cosine with
+        the global model's momentum, half that of the whole update and half the mean
+        over the layers, zero in the first round; ``sensitivity``, how much the change
+        in the answers varies with the samples.
     """
     deltas = {n: _delta(update[n], global_state[n]) for n in _floating(global_state)}
     change = probe.answers(update) - probe.global_answers()
@@ -179,6 +182,8 @@ def _head_direction(
     rows: Float[Tensor, "classes inputs"], seed: int
 ) -> Float[Tensor, " coordinates"]:
     """Tell what the head is taught: which features it is to take for which class."""
+    if len(rows) < LEAST_CLASSES:
+        return torch.zeros(1)
     return _unit(_some(rows.flatten(), torch.Generator().manual_seed(seed)))
 
 

@@ -197,6 +197,15 @@ def test_inner_products_of_head_directions_are_cosines(seed):
     assert (left @ left).item() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("classes", [1, 2])
+def test_a_head_of_two_classes_is_taught_nothing_else(classes):
+    """It can be confirmed or undone, and that is told by its agreement."""
+    model = nn.Sequential(nn.Linear(4, 3), seeded(lambda: nn.Linear(3, classes)))
+    found = look(model, moved(model, 1), torch.ones(2, 4))
+    assert found["head_direction"].tolist() == [0]
+    assert found["with_head"] != 0
+
+
 @given(seed=seeds)
 def test_agreement_is_a_cosine_with_the_head_and_turns_with_the_update(seed):
     """Without the means over the classes; a reversed update disagrees as much."""
