@@ -56,8 +56,8 @@ class Agreement:
         How far it goes, and how far the median client does. What honest clients do not
         have in common, as with a head that has learned nothing, counts in neither.
     taught, lesson
-        How far it teaches the head what the others do, and how far the median client
-        does, in squared standard deviations of the clients.
+        How far it teaches the head what the others do, from the reverse on, and how far
+        the median client does, in squared standard deviations of the clients.
     confirmed, expected
         How much it confirms the head, and how much the median client does.
     rounds
@@ -138,12 +138,13 @@ def find_agreement(
     whole = sum(weights[kind] * shared[kind] ** 2 for kind in weights)
     lesson = shared["lesson"]
     differ = spread["lesson"].maximum(LEAST_SPREAD * lesson).clamp_min(TINY)
+    known = (lesson / differ) ** 2
     once = torch.ones_like(kinds["head"])
     return Agreement(
         along=along * once,
         whole=whole * once,
-        taught=lesson / differ**2 * kinds["lesson"],
-        lesson=(lesson / differ) ** 2 * once,
+        taught=(lesson / differ**2 * kinds["lesson"]).clamp_min(-known),
+        lesson=known * once,
         confirmed=kinds["head"],
         expected=typical["head"] * once,
         rounds=once,

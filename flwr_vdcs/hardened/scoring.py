@@ -89,7 +89,8 @@ class HardenedScoring:
 
     .. math::
 
-        \frac{\tilde g\,g_k}{v}, \quad \frac{\tilde g^2}{v}, \qquad
+        \max\Bigl(\frac{\tilde g\,g_k}{v},\, -\frac{\tilde g^2}{v}\Bigr), \quad
+        \frac{\tilde g^2}{v}, \qquad
         v = \max\Bigl(\frac{q(g)}{4},\, \frac{\tilde g}{4}\Bigr)^2
 
     in which :math:`g_k` is the mean cosine of the head's delta with those of the

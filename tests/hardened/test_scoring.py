@@ -113,7 +113,7 @@ def literal_scores(rounds: list[dict]) -> list[float]:
         ]
         lesson = max(median(lessons), 0.0)
         variance = max(deviation(lessons), lesson / 4) ** 2
-        t = [lesson * each / variance for each in lessons]
+        t = [lesson * max(each, -lesson) / variance for each in lessons]
         for name, limit in (("N", "D"), ("T", "L")):
             pairs = zip(sums[name], sums[limit], strict=True)
             sums[name] = [min(max(past, -most), most) for past, most in pairs]
@@ -364,6 +364,14 @@ def test_hand_worked_contradiction():
     assert_close(SCORING.scores(evidence), expected)
     says = "its updates teach the head otherwise than the others do"
     assert SCORING.judge(evidence).reasons[4] == says
+
+
+def test_a_contradiction_is_not_enough_for_a_ban():
+    """Who teaches the reverse of a weak lesson, much more clearly, is at -1 as well."""
+    lessons = sharing([0.2, 0.2, 0.2, 0.2, -1])
+    evidence = taught(lessons / lessons.norm(dim=1, keepdim=True))
+    assert SCORING.scores(evidence)[4].item() == pytest.approx(-2)
+    assert SCORING.ban_threshold < -2
 
 
 def test_hand_worked_contradiction_within_the_tolerance():
