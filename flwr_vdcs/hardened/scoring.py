@@ -25,6 +25,9 @@ LOST_AT_ONCE = 1.75
 LOST_LESSON = 1.0
 """Of what the median client teaches the head an honest one may lack all."""
 
+LEAST_CLIENTS = 5
+"""How much fewer differ in what they teach the head is not to be told."""
+
 UNDONE_AT_ONCE = 0.25
 """By how much less than the median an honest update may confirm the head."""
 
@@ -94,9 +97,9 @@ class HardenedScoring:
         v = \max\Bigl(\frac{q(g)}{4},\, \frac{\tilde g}{4}\Bigr)^2
 
     in which :math:`g_k` is the mean cosine of the head's delta with those of the
-    consensus. With the shares :math:`a_k = n_k / \max(d, 0.05^2)`,
-    :math:`A_k = N_k / \max(D_k, 0.05^2)` and :math:`B_k = T_k / \max(L_k, 8)`,
-    and :math:`e_{p,k}` what is left of
+    consensus, zero for fewer than five clients. With the shares
+    :math:`a_k = n_k / \max(d, 0.05^2)`, :math:`A_k = N_k / \max(D_k, 0.05^2)` and
+    :math:`B_k = T_k / \max(L_k, 8)`, and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
     `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
     terms of the effect and of :math:`B_k` count in their fourth power below 1, and that
@@ -185,7 +188,7 @@ class Peers:
     similarity
         Of the whole updates, to those of the consensus.
     lesson
-        Of what they teach the head.
+        Of what they teach the head; zero for fewer than `LEAST_CLIENTS`.
     is_first
         Whether it is no copy.
     """
@@ -203,9 +206,10 @@ def _peers(
     copies = find_copies(similarity)
     is_first = ~copies.tril(diagonal=-1).any(1)
     members = find_consensus(similarity, is_first)
+    taught = agreement_with(members, lesson @ lesson.T, copies)
     return Peers(
         agreement_with(members, similarity, copies),
-        agreement_with(members, lesson @ lesson.T, copies),
+        taught * (is_first.sum() >= LEAST_CLIENTS),
         is_first,
     )
 

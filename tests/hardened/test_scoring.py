@@ -366,6 +366,13 @@ def test_hand_worked_contradiction():
     assert SCORING.judge(evidence).reasons[4] == says
 
 
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_of_few_clients_nobody_contradicts(number):
+    """The spread of fewer than five is not to be told."""
+    evidence = taught(sharing([1.0] * (number - 1) + [-1]))
+    assert (SCORING.scores(evidence)[-1] < -1) == (number == 5)
+
+
 def test_a_contradiction_is_not_enough_for_a_ban():
     """Who teaches the reverse of a weak lesson, much more clearly, is at -1 as well."""
     lessons = sharing([0.2, 0.2, 0.2, 0.2, -1])
