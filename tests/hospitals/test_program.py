@@ -163,7 +163,7 @@ def test_folder_in_use_is_refused(tmp_path):
     program = python(federation.layout.logs, "import time; time.sleep(60)")
     program.start()
     try:
-        wait_for(program.family)
+        wait_for(federation.processes)
         with pytest.raises(FederationError, match=f"process {program.process.pid}"):
             federation.__enter__()
         assert program.is_running
