@@ -101,17 +101,12 @@ class Agreement:
         They count for no more than the median client's would, and against nobody more
         than its reverse's: whoever goes further gains no credit that it could use up.
         """
-        earlier = past.along.clamp(-past.whole, past.whole)
-        taught_earlier = past.taught.clamp(-past.lesson, past.lesson)
-        return Agreement(
-            along=FADING * earlier + self.along,
-            whole=FADING * past.whole + self.whole,
-            taught=FADING * taught_earlier + self.taught,
-            lesson=FADING * past.lesson + self.lesson,
-            confirmed=FADING * past.confirmed + self.confirmed,
-            expected=FADING * past.expected + self.expected,
-            rounds=FADING * past.rounds + self.rounds,
-        )
+        earlier = vars(past) | {
+            "along": past.along.clamp(-past.whole, past.whole),
+            "taught": past.taught.clamp(-past.lesson, past.lesson),
+        }
+        sums = {name: FADING * earlier[name] + now for name, now in vars(self).items()}
+        return Agreement(**sums)
 
 
 def find_agreement(
