@@ -1,11 +1,11 @@
 """Make any Flower federated-learning server resist poisoned clients."""
 
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.judgement import Judgement
+from flwr_vdcs.history.reputation import Reputation
 from flwr_vdcs.report import Decision, RoundReport
-from flwr_vdcs.reputation import Reputation
-from flwr_vdcs.scores import consistency_scores, similarity_matrix
-from flwr_vdcs.scoring import PaperScoring, Scoring
+from flwr_vdcs.scoring.base import PaperScoring, Scoring
+from flwr_vdcs.scoring.cosine import consistency_scores, similarity_matrix
+from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.scoring.judgement import Judgement
 from flwr_vdcs.strategy import VirtualConsistencyStrategy
 
 __version__ = "0.1.0"

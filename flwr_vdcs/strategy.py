@@ -9,7 +9,7 @@ import torch
 from flwr.serverapp.strategy import Strategy
 from torch import nn
 
-from flwr_vdcs.arguments import (
+from flwr_vdcs._arguments import (
     check_paths,
     checked_count,
     checked_flag,
@@ -20,19 +20,24 @@ from flwr_vdcs.arguments import (
     checked_seed,
     checked_shape,
 )
-from flwr_vdcs.device import resolve_device
+from flwr_vdcs.decision.selection import NumMalicious, check_num_malicious
 from flwr_vdcs.errors import InvalidArgumentError, StateError
-from flwr_vdcs.guard import Guard
-from flwr_vdcs.journal import Journal, Listener, logger
-from flwr_vdcs.legacy import LegacyAdapter
-from flwr_vdcs.message import MessageAdapter
+from flwr_vdcs.flower.compatibility import (
+    AnyStrategy,
+    caution,
+    check_strategy,
+    metric_keys,
+)
+from flwr_vdcs.flower.legacy_api import LegacyAdapter
+from flwr_vdcs.flower.message_api import MessageAdapter
+from flwr_vdcs.history.reputation import Reputation
+from flwr_vdcs.probe.device import resolve_device
+from flwr_vdcs.probe.virtual_samples import VirtualSamples, gaussian
+from flwr_vdcs.records.journal import Journal, Listener, logger
+from flwr_vdcs.records.state_file import StateFile
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.reputation import Reputation
-from flwr_vdcs.scoring import Scoring, resolve_scoring
-from flwr_vdcs.selection import NumMalicious, check_num_malicious
-from flwr_vdcs.state import StateFile
-from flwr_vdcs.virtual import VirtualSamples, gaussian
-from flwr_vdcs.wrapped import AnyStrategy, caution, check_strategy, metric_keys
+from flwr_vdcs.round import Guard
+from flwr_vdcs.scoring.base import Scoring, resolve_scoring
 
 BANS_BY_RANK = (
     "Bans follow the scores, and scoring %r has no threshold: an honest client that is "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from flwr_vdcs.virtual import VirtualSamples
+from flwr_vdcs.probe.virtual_samples import VirtualSamples
 
 VOCABULARY = 20
 

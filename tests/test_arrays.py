@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flwr_vdcs.arrays import UndecodableArrayError, decode, encode, reading_only
+from flwr_vdcs.admission.npy import UndecodableArrayError, decode, encode, reading_only
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from flwr_vdcs.audit import BEGINNING, AuditLog
 from flwr_vdcs.errors import AuditLogError
-from flwr_vdcs.journal import Journal
+from flwr_vdcs.records.audit_log import BEGINNING, AuditLog
+from flwr_vdcs.records.journal import Journal
 from flwr_vdcs.report import Decision, RoundReport
 
 
@@ -72,7 +72,7 @@ def test_lines_survive_a_kill(tmp_path):
     """What was appended is there after SIGKILL, with no chance to flush."""
     path = tmp_path / "audit.jsonl"
     code = (
-        "import os, signal, sys; from flwr_vdcs.audit import AuditLog;"
+        "import os, signal, sys; from flwr_vdcs.records.audit_log import AuditLog;"
         "from tests.test_audit import report;"
         "log = AuditLog(sys.argv[1]); log.append(report(1)); log.append(report(2));"
         "os.kill(os.getpid(), signal.SIGKILL)"

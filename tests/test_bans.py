@@ -16,7 +16,7 @@ from flwr.server.client_manager import SimpleClientManager
 
 from flwr_vdcs import Reputation, VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError, StateError
-from flwr_vdcs.state import StateFile
+from flwr_vdcs.records.state_file import StateFile
 from tests.federation import (
     InProcessGrid,
     LegacyClient,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from flwr_vdcs.bounds import shares_allowed, shortened
+from flwr_vdcs.decision.clipping import shares_allowed, shortened
 
 START = {
     "weight": torch.tensor([[1.0, 2.0], [0.0, -1.0]]),

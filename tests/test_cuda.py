@@ -8,7 +8,7 @@ from flwr.serverapp.strategy import FedAvg
 from torch import nn
 
 from flwr_vdcs import VirtualConsistencyStrategy
-from flwr_vdcs.features import Probe
+from flwr_vdcs.probe.probe import Probe
 from tests.federation import (
     InProcessGrid,
     arrays_of,

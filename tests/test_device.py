@@ -6,8 +6,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from flwr_vdcs.device import resolve_device
 from flwr_vdcs.errors import DeviceUnavailableError
+from flwr_vdcs.probe.device import resolve_device
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, kind: str, count: int) -> None:

@@ -11,9 +11,9 @@ from torch.nn.functional import cosine_similarity
 from torch.testing import assert_close
 
 from flwr_vdcs.errors import HeadNotFoundError, InputShapeError, InvalidArgumentError
-from flwr_vdcs.features import Probe
-from flwr_vdcs.scoring import PaperScoring
-from flwr_vdcs.virtual import draw_samples, gaussian
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.probe.virtual_samples import draw_samples, gaussian
+from flwr_vdcs.scoring.base import PaperScoring
 from tests.federation import seeded
 from tests.models import CASES, Case, batch_norm_cnn, mlp, plain_cnn
 

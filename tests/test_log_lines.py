@@ -9,8 +9,8 @@ import flwr.serverapp.strategy as message
 import pytest
 
 import flwr_vdcs
+from flwr_vdcs.flower.compatibility import caution
 from flwr_vdcs.strategy import BANS_BY_RANK
-from flwr_vdcs.wrapped import caution
 
 PACKAGE = Path(flwr_vdcs.__file__).parent
 GUIDE = PACKAGE.parent / "docs" / "deployment.md"

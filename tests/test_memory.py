@@ -1,6 +1,6 @@
 """The memory of clients: bounded, however many come and go."""
 
-from flwr_vdcs.memory import MAX_CLIENTS, LastClients
+from flwr_vdcs.history.last_clients import MAX_CLIENTS, LastClients
 
 
 def test_those_noted_longest_ago_are_forgotten():

@@ -9,8 +9,8 @@ from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.momentum import DECAY, Momentum
+from flwr_vdcs.history.momentum import DECAY, Momentum
+from flwr_vdcs.scoring.hardened import HardenedScoring
 from tests.faults.plugin import NET, START, protected
 from tests.federation import InProcessGrid, configured, honest_client, record_of
 

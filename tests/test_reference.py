@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from flwr_vdcs.admission.global_state import reference_from
 from flwr_vdcs.errors import ArraysMismatchError
-from flwr_vdcs.reference import reference_from
-from flwr_vdcs.updates import encoded_arrays
+from flwr_vdcs.flower.replies import encoded_arrays
 from tests.federation import arrays_of, record_of, seeded
 from tests.models import batch_norm_cnn
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from flwr_vdcs import memory
-from flwr_vdcs.replays import Replays, fingerprint
+from flwr_vdcs.history import last_clients as memory
+from flwr_vdcs.history.replays import Replays, fingerprint
 
 
 def state(value: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs import Decision, Reputation, RoundReport, memory
+from flwr_vdcs import Decision, Reputation, RoundReport
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.reputation import Ledger
+from flwr_vdcs.history import last_clients as memory
+from flwr_vdcs.history.reputation import Ledger
 
 
 def report(verdicts: dict[str, str], *, skipped: bool = False) -> RoundReport:

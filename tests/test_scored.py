@@ -8,9 +8,9 @@ import torch
 from torch.testing import assert_close
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.judgement import Judgement
-from flwr_vdcs.scored import Scored, score
-from flwr_vdcs.scoring import stacked
+from flwr_vdcs.scoring.base import stacked
+from flwr_vdcs.scoring.judgement import Judgement
+from flwr_vdcs.scoring.run import Scored, score
 
 START = {"w": torch.zeros(2)}
 

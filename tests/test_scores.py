@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from flwr_vdcs import consistency_scores, similarity_matrix
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.scores import variation
+from flwr_vdcs.scoring.cosine import variation
 
 
 def literal_matrix(features: Tensor) -> list[list[float]]:

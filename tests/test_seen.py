@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flwr_vdcs.errors import InvalidArgumentError, ScoringError
-from flwr_vdcs.seen import is_out_of_memory, is_servers_own, look_at
+from flwr_vdcs.scoring.features import is_out_of_memory, is_servers_own, look_at
 
 START = {"w": torch.zeros(2)}
 

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs.errors import NumMaliciousError
-from flwr_vdcs.report import TOO_FEW
-from flwr_vdcs.selection import (
+from flwr_vdcs.decision.selection import (
     can_select,
     check_num_malicious,
     count_malicious,
     decide,
     lowest,
 )
-from flwr_vdcs.updates import Update
+from flwr_vdcs.errors import NumMaliciousError
+from flwr_vdcs.flower.replies import Update
+from flwr_vdcs.report import TOO_FEW
 
 
 @pytest.mark.parametrize(

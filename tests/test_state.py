@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from flwr_vdcs.errors import StateError
-from flwr_vdcs.state import FORMAT, StateFile
+from flwr_vdcs.records.state_file import FORMAT, StateFile
 
 STATE = {"num_rounds": 3, "clients": {"7": {"evidence": 1.5, "parole": None}}}
 
@@ -114,7 +114,7 @@ def test_a_missing_folder_is_an_error_at_once(tmp_path):
 def test_a_kill_leaves_a_whole_state(file):
     """Killed again and again while writing, the file is one of those written."""
     code = (
-        "import sys, itertools; from flwr_vdcs.state import StateFile;"
+        "import sys, itertools; from flwr_vdcs.records.state_file import StateFile;"
         "file = StateFile(sys.argv[1]);"
         "print('ready', flush=True);"
         "[file.write({'num_rounds': n, 'clients': {}}) for n in itertools.count()]"

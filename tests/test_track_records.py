@@ -6,9 +6,10 @@ import math
 import flwr.serverapp.strategy as message
 import pytest
 
-from flwr_vdcs import VirtualConsistencyStrategy, memory
+from flwr_vdcs import VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.track_records import TrackRecords
+from flwr_vdcs.history import last_clients as memory
+from flwr_vdcs.history.track_records import TrackRecords
 from tests.federation import InProcessGrid, arrays_of, honest_client, record_of
 from tests.models import mlp
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.judgement import Judgement
-from flwr_vdcs.scoring import PaperScoring
-from flwr_vdcs.traits import traits_of
+from flwr_vdcs.scoring.base import PaperScoring
+from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.scoring.judgement import Judgement
+from flwr_vdcs.scoring.traits import traits_of
 
 
 def scoring(**parts):

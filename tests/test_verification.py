@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs.audit import BEGINNING, AuditLog
+from flwr_vdcs.records.audit_log import BEGINNING, AuditLog
 from flwr_vdcs.verification import verify
 from tests.test_audit import report
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.virtual import MAX_SEED, draw_samples, gaussian, round_seed
+from flwr_vdcs.probe.virtual_samples import MAX_SEED, draw_samples, gaussian, round_seed
 
 
 def test_samples_are_standard_normal():

@@ -31,24 +31,24 @@ from rich.table import Table
 from torch import nn
 from torchvision.models import resnet18
 
-import flwr_vdcs.admission
-import flwr_vdcs.guard
-import flwr_vdcs.scoring
+import flwr_vdcs.admission.admission
+import flwr_vdcs.round
+import flwr_vdcs.scoring.base
 from flwr_vdcs import VirtualConsistencyStrategy
-from flwr_vdcs.device import resolve_device
-from flwr_vdcs.features import Probe
+from flwr_vdcs.probe.device import resolve_device
+from flwr_vdcs.probe.probe import Probe
 
 INPUT_SHAPE = (3, 28, 28)
 NUM_SAMPLES = 100
 MEBIBYTE = 2**20
 
 STAGES = {
-    "decode": (flwr_vdcs.admission, "decode"),
-    "admission": (flwr_vdcs.guard, "admit"),
+    "decode": (flwr_vdcs.admission.admission, "decode"),
+    "admission": (flwr_vdcs.round, "admit"),
     "features": (Probe, "features"),
     "forward passes": (Probe, "_run"),
-    "scores": (flwr_vdcs.scoring, "consistency_scores"),
-    "report": (flwr_vdcs.guard, "decide"),
+    "scores": (flwr_vdcs.scoring.base, "consistency_scores"),
+    "report": (flwr_vdcs.round, "decide"),
 }
 
 

@@ -20,8 +20,8 @@ from flwr_vdcs.cli.checking.setting import (
 from flwr_vdcs.cli.checking.telling import tell_facts, tell_finding
 from flwr_vdcs.cli.checking.trial import Trial, try_out
 from flwr_vdcs.cli.outcome import explained, stop_at_problem
-from flwr_vdcs.guard import NUM_SAMPLES_TO_TRY
-from flwr_vdcs.scoring import resolve_scoring
+from flwr_vdcs.round import NUM_SAMPLES_TO_TRY
+from flwr_vdcs.scoring.base import resolve_scoring
 
 
 def check(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flwr_vdcs.audit import AuditLog
+from flwr_vdcs.records.audit_log import AuditLog
 from flwr_vdcs.report import Decision, RoundReport
 
 HOSTILE = (

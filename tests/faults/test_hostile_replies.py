@@ -7,7 +7,7 @@ import pytest
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from flwr.common import Code, EvaluateRes, Status
 
-import flwr_vdcs.admission
+import flwr_vdcs.admission.admission
 from tests.faults.plugin import START, legacy_round
 from tests.faults.plugin import protected as around
 from tests.federation import (
@@ -126,8 +126,8 @@ def test_an_array_of_another_shape_is_not_decoded(dtype, monkeypatch):
         decoded.append(len(data))
         return decode(data)
 
-    decode = flwr_vdcs.admission.decode
-    monkeypatch.setattr(flwr_vdcs.admission, "decode", noting)
+    decode = flwr_vdcs.admission.admission.decode
+    monkeypatch.setattr(flwr_vdcs.admission.admission, "decode", noting)
     large = {**START, "0.weight": np.zeros(10**6, dtype)}
     assert judged(protected(message.FedAvg()), content(large)).verdict == "quarantined"
     assert max(decoded) < 10**5

@@ -13,7 +13,7 @@ from faults import watching
 from faults.outcome import NUM_HOSPITALS, Outcome, outcome
 from faults.watching import Watch
 
-from flwr_vdcs.audit import AuditLog
+from flwr_vdcs.records.audit_log import AuditLog
 from flwr_vdcs.report import Decision, RoundReport
 
 

@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import FedAvg
 
 import flwr_vdcs
 from flwr_vdcs import VirtualConsistencyStrategy
-from flwr_vdcs.arrays import UndecodableArrayError, decode
+from flwr_vdcs.admission.npy import UndecodableArrayError, decode
 from tests.federation import (
     arrays_of,
     configured,

@@ -6,7 +6,7 @@ from flwr.serverapp.strategy import FedAvg
 
 from flwr_vdcs import Reputation
 from flwr_vdcs.errors import ScoringError
-from flwr_vdcs.scoring import PaperScoring
+from flwr_vdcs.scoring.base import PaperScoring
 from tests.faults.plugin import START, protected
 from tests.federation import InProcessGrid, honest_client, record_of
 

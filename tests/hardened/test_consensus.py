@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from flwr_vdcs.hardened.consensus import agreement_with, find_consensus, find_copies
+from flwr_vdcs.scoring.hardened.consensus import (
+    agreement_with,
+    find_consensus,
+    find_copies,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 

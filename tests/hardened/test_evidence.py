@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from flwr_vdcs.features import Probe
-from flwr_vdcs.hardened.evidence import SIZES, evidence
-from flwr_vdcs.virtual import draw_samples, gaussian
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.probe.virtual_samples import draw_samples, gaussian
+from flwr_vdcs.scoring.hardened.evidence import SIZES, evidence
 from tests.federation import seeded
 from tests.models import CASES, batch_norm_cnn, mlp
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from flwr_vdcs import Reputation, VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.judgement import Judgement
+from flwr_vdcs.scoring.judgement import Judgement
 from tests.federation import (
     LegacyClient,
     arrays_of,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.hardened.agreement import find_agreement
-from flwr_vdcs.hardened.evidence import SIZES
-from flwr_vdcs.scoring import resolve_scoring
+from flwr_vdcs.scoring.base import resolve_scoring
+from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.scoring.hardened.agreement import find_agreement
+from flwr_vdcs.scoring.hardened.evidence import SIZES
 
 SCORING = HardenedScoring()
 TOLERANCES = (4.0, 4.0, 5.0, 4.0, 20.0, 5.0, 3.5)

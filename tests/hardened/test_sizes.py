@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from flwr_vdcs.hardened.evidence import SIZES
-from flwr_vdcs.hardened.sizes import (
+from flwr_vdcs.scoring.hardened.evidence import SIZES
+from flwr_vdcs.scoring.hardened.sizes import (
     TOLERANCES,
     as_usual,
     distances,

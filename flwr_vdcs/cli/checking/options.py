@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.scoring import PaperScoring
-from flwr_vdcs.selection import MIN_UPDATES
+from flwr_vdcs.decision.selection import MIN_UPDATES
+from flwr_vdcs.scoring.base import PaperScoring
+from flwr_vdcs.scoring.hardened import HardenedScoring
 
 
 class ScoringName(StrEnum):

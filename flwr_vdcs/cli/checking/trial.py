@@ -8,18 +8,18 @@ import torch
 from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.global_state import EncodedArrays, parameters_by_names
+from flwr_vdcs.admission.npy import State
 from flwr_vdcs.cli.checking.loading import said
 from flwr_vdcs.cli.checking.memory import watched
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.outcome import InputError, ProblemError
 from flwr_vdcs.errors import HeadNotFoundError, VirtualConsistencyError
-from flwr_vdcs.features import Probe
-from flwr_vdcs.guard import NUM_SAMPLES_TO_TRY, Guard
-from flwr_vdcs.reference import EncodedArrays, parameters_by_names
+from flwr_vdcs.flower.replies import Update, encoded_arrays
+from flwr_vdcs.probe.probe import Probe
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.scoring import Scoring
-from flwr_vdcs.updates import Update, encoded_arrays
+from flwr_vdcs.round import NUM_SAMPLES_TO_TRY, Guard
+from flwr_vdcs.scoring.base import Scoring
 
 STEP = 0.01
 """How far a made-up client goes, relative to the size of what it changes."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from bloodmnist.attacks.omniscient import largest_hidden_z
 from bloodmnist.attacks.view import AttackerView, deviation
 from bloodmnist.model import State
-from flwr_vdcs.hardened.evidence import NUM_COORDINATES
-from flwr_vdcs.hardened.sizes import TOLERANCES
+from flwr_vdcs.scoring.hardened.evidence import NUM_COORDINATES
+from flwr_vdcs.scoring.hardened.sizes import TOLERANCES
 
 SHARE_OF_TOLERANCE = 0.95
 ALONG = -0.1

@@ -18,7 +18,7 @@ from bloodmnist.data import load_dataset
 from bloodmnist.model import State, build_model, model_with
 from bloodmnist.run_config import RunConfig, with_defaults
 from bloodmnist.training import test, train_partition
-from flwr_vdcs.momentum import Momentum
+from flwr_vdcs.history.momentum import Momentum
 
 NUM_CLIENTS = 10
 NUM_POISONED = 4

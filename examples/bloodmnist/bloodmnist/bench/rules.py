@@ -21,13 +21,13 @@ from bloodmnist.bench.attacked import AttackedRound
 from bloodmnist.bench.recording import Recording
 from bloodmnist.data import INPUT_SHAPE
 from bloodmnist.model import State, build_model
-from flwr_vdcs.device import resolve_device
-from flwr_vdcs.features import Probe
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.scoring import PaperScoring, Scoring, stacked
-from flwr_vdcs.selection import AUTO, NumMalicious, count_malicious, lowest
-from flwr_vdcs.traits import traits_of
-from flwr_vdcs.virtual import draw_samples, gaussian
+from flwr_vdcs.decision.selection import AUTO, NumMalicious, count_malicious, lowest
+from flwr_vdcs.probe.device import resolve_device
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.probe.virtual_samples import draw_samples, gaussian
+from flwr_vdcs.scoring.base import PaperScoring, Scoring, stacked
+from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.scoring.traits import traits_of
 
 CPU = torch.device("cpu")
 NUM_VIRTUAL_SAMPLES = 100

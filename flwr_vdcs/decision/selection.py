@@ -7,8 +7,8 @@ from numbers import Integral, Real
 from typing import Literal
 
 from flwr_vdcs.errors import NumMaliciousError
+from flwr_vdcs.flower.replies import Update
 from flwr_vdcs.report import DECIMALS, Decision
-from flwr_vdcs.updates import Update
 
 NumMalicious = int | float | Literal["auto"]
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from flwr_vdcs.hardened.evidence import SIZES
-from flwr_vdcs.hardened.suspicion import with_reserve
+from flwr_vdcs.scoring.hardened.evidence import SIZES
+from flwr_vdcs.scoring.hardened.suspicion import with_reserve
 
 TOLERANCES: Mapping[str, float] = {
     "update": 4.0,
@@ -75,8 +75,8 @@ def as_usual(away: Sizes, sizes: Sizes, past: Clients, share: Clients) -> Sizes:
 
     is taken off, if that is positive. So a part gains nothing unless the whole update
     is long. Nor does a client that goes against the others: its ``share`` (see
-    `flwr_vdcs.hardened.agreement.Agreement`) is not above zero. What it holds is never
-    learned, so it would be long for ever.
+    `flwr_vdcs.scoring.hardened.agreement.Agreement`) is not above zero. What it holds
+    is never learned, so it would be long for ever.
     """
     excess = away[:, UPDATE].clamp_min(0)
     median = sizes[:, UPDATE] - away[:, UPDATE]

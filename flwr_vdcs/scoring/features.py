@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.npy import State
 from flwr_vdcs.errors import InvalidArgumentError, ScoringError
-from flwr_vdcs.features import Probe
-from flwr_vdcs.scoring import Features, Scoring
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.scoring.base import Features, Scoring
 
 MIN_SCORED = 2
 

@@ -6,11 +6,11 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, stack, sub
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.npy import State
 from flwr_vdcs.errors import UnknownScoringError
-from flwr_vdcs.features import Probe
-from flwr_vdcs.hardened import HardenedScoring
-from flwr_vdcs.scores import consistency_scores
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.scoring.cosine import consistency_scores
+from flwr_vdcs.scoring.hardened import HardenedScoring
 
 Features = Tensor | Mapping[str, Tensor]
 """What a scoring looks at: one tensor, or several by name."""

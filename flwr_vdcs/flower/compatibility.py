@@ -7,7 +7,7 @@ from flwr.server.strategy import Strategy as LegacyStrategy
 from flwr.serverapp.strategy import Strategy
 
 from flwr_vdcs.errors import UnsupportedStrategyError
-from flwr_vdcs.updates import MetricKeys
+from flwr_vdcs.flower.replies import MetricKeys
 
 AnyStrategy = Strategy | LegacyStrategy
 

@@ -16,7 +16,7 @@ from math import log
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.memory import LastClients
+from flwr_vdcs.history.last_clients import LastClients
 from flwr_vdcs.report import Decision, RoundReport
 
 EVEN = 0.5

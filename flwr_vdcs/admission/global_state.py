@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from flwr_vdcs.arrays import State, UndecodableArrayError, decode, reading_only
+from flwr_vdcs.admission.npy import State, UndecodableArrayError, decode, reading_only
 from flwr_vdcs.errors import ArraysMismatchError, listed
 
 EncodedArrays = Mapping[str, bytes]

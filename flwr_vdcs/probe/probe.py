@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.hooks import RemovableHandle
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.global_state import parameters_by_names
+from flwr_vdcs.admission.npy import State
 from flwr_vdcs.errors import HeadNotFoundError, InputShapeError, InvalidArgumentError
-from flwr_vdcs.reference import parameters_by_names
 
 LoadParameter = Callable[[str, Tensor], object]
 """Write the parameter of that name into the tensor given."""

@@ -8,9 +8,9 @@ from typing import TypeGuard
 from torch import nn
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.journal import Listener
-from flwr_vdcs.reputation import Reputation
-from flwr_vdcs.virtual import MAX_SEED, VirtualSamples
+from flwr_vdcs.history.reputation import Reputation
+from flwr_vdcs.probe.virtual_samples import MAX_SEED, VirtualSamples
+from flwr_vdcs.records.journal import Listener
 
 
 def checked_model(model: object) -> nn.Module:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from flwr_vdcs.memory import LastClients
+from flwr_vdcs.history.last_clients import LastClients
 
 Record = Mapping[str, float]
 """What is remembered of one client, by name."""

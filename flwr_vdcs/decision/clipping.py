@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.npy import State
 
 
 def shares_allowed(

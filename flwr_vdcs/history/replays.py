@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from flwr_vdcs.arrays import State
-from flwr_vdcs.memory import LastClients
+from flwr_vdcs.admission.npy import State
+from flwr_vdcs.history.last_clients import LastClients
 
 NUM_COMPARED = 4096
 """Values of each sent array that are compared; trained ones never agree in all."""

@@ -7,11 +7,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from torch import Tensor
 
-from flwr_vdcs.arrays import encode
-from flwr_vdcs.guard import Guard
-from flwr_vdcs.journal import Journal
-from flwr_vdcs.report import RoundReport
-from flwr_vdcs.updates import (
+from flwr_vdcs.admission.npy import encode
+from flwr_vdcs.flower.replies import (
     MetricKeys,
     encoded_arrays,
     set_arrays,
@@ -19,6 +16,9 @@ from flwr_vdcs.updates import (
     update_from_evaluation,
     update_from_message,
 )
+from flwr_vdcs.records.journal import Journal
+from flwr_vdcs.report import RoundReport
+from flwr_vdcs.round import Guard
 
 
 class MessageAdapter(Strategy):

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from flwr_vdcs.arrays import State
-from flwr_vdcs.features import Probe
-from flwr_vdcs.scores import variation
+from flwr_vdcs.admission.npy import State
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.scoring.cosine import variation
 
 NUM_COORDINATES = 2**14
 """How many numbers of a layer tell its direction: cosines are then off by 0.01."""

@@ -7,14 +7,24 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flwr_vdcs.arrays import State
-from flwr_vdcs.features import Probe
-from flwr_vdcs.hardened.agreement import Agreement, find_agreement
-from flwr_vdcs.hardened.consensus import agreement_with, find_consensus, find_copies
-from flwr_vdcs.hardened.evidence import SIZES, evidence
-from flwr_vdcs.hardened.sizes import Sizes, as_usual, distances, tolerated, usual_length
-from flwr_vdcs.hardened.suspicion import with_reserve
-from flwr_vdcs.judgement import Judgement
+from flwr_vdcs.admission.npy import State
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.scoring.hardened.agreement import Agreement, find_agreement
+from flwr_vdcs.scoring.hardened.consensus import (
+    agreement_with,
+    find_consensus,
+    find_copies,
+)
+from flwr_vdcs.scoring.hardened.evidence import SIZES, evidence
+from flwr_vdcs.scoring.hardened.sizes import (
+    Sizes,
+    as_usual,
+    distances,
+    tolerated,
+    usual_length,
+)
+from flwr_vdcs.scoring.hardened.suspicion import with_reserve
+from flwr_vdcs.scoring.judgement import Judgement
 
 LOST_AGREEMENT = 1.25
 """What an honest client may lack: all of the median's agreement, and a quarter more."""
@@ -101,9 +111,9 @@ class HardenedScoring:
     :math:`a_k = n_k / \max(d, 0.05^2)`, :math:`A_k = N_k / \max(D_k, 0.05^2)` and
     :math:`B_k = T_k / \max(L_k, 8)`, and :math:`e_{p,k}` what is left of
     :math:`\ln \sigma_{p,k} - \ln \tilde\sigma_p` by
-    `flwr_vdcs.hardened.sizes.as_usual`, the score is the following, but that the
-    terms of the effect and of :math:`B_k` count in their fourth power below 1, and that
-    medians there have their signs:
+    `flwr_vdcs.scoring.hardened.sizes.as_usual`, the score is the following, but that
+    the terms of the effect and of :math:`B_k` count in their fourth power below 1, and
+    that medians there have their signs:
 
     .. math::
 

@@ -8,19 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flwr_vdcs.admission import Admission, admit, refused_claims
-from flwr_vdcs.arrays import State
-from flwr_vdcs.bounds import shares_allowed, shortened
-from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
-from flwr_vdcs.features import Probe
-from flwr_vdcs.momentum import Momentum
-from flwr_vdcs.reference import EncodedArrays, Reference, reference_from
-from flwr_vdcs.replays import Replays
-from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW, Decision, RoundReport
-from flwr_vdcs.reputation import Ledger, Reputation
-from flwr_vdcs.scored import Scored, score
-from flwr_vdcs.scoring import Scoring
-from flwr_vdcs.selection import (
+from flwr_vdcs.admission.admission import Admission, admit, refused_claims
+from flwr_vdcs.admission.global_state import EncodedArrays, Reference, reference_from
+from flwr_vdcs.admission.npy import State
+from flwr_vdcs.decision.clipping import shares_allowed, shortened
+from flwr_vdcs.decision.selection import (
     AUTO,
     NumMalicious,
     Selection,
@@ -29,10 +21,18 @@ from flwr_vdcs.selection import (
     decide,
     is_protecting,
 )
-from flwr_vdcs.track_records import TrackRecords
-from flwr_vdcs.traits import traits_of
-from flwr_vdcs.updates import Update
-from flwr_vdcs.virtual import VirtualSamples, draw_samples, round_seed
+from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
+from flwr_vdcs.flower.replies import Update
+from flwr_vdcs.history.momentum import Momentum
+from flwr_vdcs.history.replays import Replays
+from flwr_vdcs.history.reputation import Ledger, Reputation
+from flwr_vdcs.history.track_records import TrackRecords
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.probe.virtual_samples import VirtualSamples, draw_samples, round_seed
+from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW, Decision, RoundReport
+from flwr_vdcs.scoring.base import Scoring
+from flwr_vdcs.scoring.run import Scored, score
+from flwr_vdcs.scoring.traits import traits_of
 
 NUM_SAMPLES_TO_TRY = 2
 """Enough to see whether the model runs; batch normalisation needs more than one."""

@@ -7,8 +7,8 @@ from numbers import Real
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.judgement import Judgement
-from flwr_vdcs.scoring import Features, Scoring
+from flwr_vdcs.scoring.base import Features, Scoring
+from flwr_vdcs.scoring.judgement import Judgement
 
 
 @dataclass(frozen=True)

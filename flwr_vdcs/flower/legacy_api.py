@@ -15,17 +15,17 @@ from flwr.server.client_manager import ClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.strategy import Strategy
 
-from flwr_vdcs.arrays import encode
+from flwr_vdcs.admission.npy import encode
 from flwr_vdcs.errors import SecureAggregationError
-from flwr_vdcs.guard import Guard
-from flwr_vdcs.journal import Journal
-from flwr_vdcs.report import RoundReport
-from flwr_vdcs.updates import (
+from flwr_vdcs.flower.compatibility import minimum_results
+from flwr_vdcs.flower.replies import (
     encoded_parameters,
     update_from_legacy_evaluation,
     update_from_result,
 )
-from flwr_vdcs.wrapped import minimum_results
+from flwr_vdcs.records.journal import Journal
+from flwr_vdcs.report import RoundReport
+from flwr_vdcs.round import Guard
 
 FitResults = list[tuple[ClientProxy, FitRes]]
 FitFailures = list[tuple[ClientProxy, FitRes] | BaseException]

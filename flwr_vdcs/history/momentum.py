@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import torch
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.npy import State
 
 DECAY = 0.95
 """What is left of a step one round later: about twenty rounds count."""

@@ -10,7 +10,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from flwr_vdcs.arrays import (
+from flwr_vdcs.admission.global_state import EncodedArrays, Reference
+from flwr_vdcs.admission.npy import (
     State,
     UndecodableArrayError,
     decode,
@@ -19,8 +20,7 @@ from flwr_vdcs.arrays import (
     shape_of,
 )
 from flwr_vdcs.errors import listed, quoted
-from flwr_vdcs.reference import EncodedArrays, Reference
-from flwr_vdcs.updates import Update
+from flwr_vdcs.flower.replies import Update
 
 QUICK = (torch.float32, torch.float64)
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)

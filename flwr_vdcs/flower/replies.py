@@ -8,8 +8,8 @@ from typing import Any
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common import EvaluateRes, FitRes, Parameters
 
+from flwr_vdcs.admission.global_state import EncodedArrays
 from flwr_vdcs.errors import MAX_QUOTED, quoted
-from flwr_vdcs.reference import EncodedArrays
 
 WEIGHT_KEY = "num-examples"
 SERIALISATION = "numpy.ndarray"

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flwr_vdcs.arrays import State
+from flwr_vdcs.admission.npy import State
 from flwr_vdcs.errors import InvalidArgumentError, listed
-from flwr_vdcs.features import Probe
-from flwr_vdcs.judgement import Judgement
-from flwr_vdcs.scores import variation
-from flwr_vdcs.scoring import Features, Scoring, stacked
-from flwr_vdcs.seen import MIN_SCORED, is_out_of_memory, look_at
-from flwr_vdcs.track_records import Record
-from flwr_vdcs.traits import traits_of
+from flwr_vdcs.history.track_records import Record
+from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.scoring.base import Features, Scoring, stacked
+from flwr_vdcs.scoring.cosine import variation
+from flwr_vdcs.scoring.features import MIN_SCORED, is_out_of_memory, look_at
+from flwr_vdcs.scoring.judgement import Judgement
+from flwr_vdcs.scoring.traits import traits_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Replies to admitted: what can be aggregated goes on, the rest is quarantined."""

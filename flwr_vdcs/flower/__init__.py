@@ -1,0 +1,1 @@
+"""The edge to Flower: its two strategy APIs, replies and wrapped strategies."""

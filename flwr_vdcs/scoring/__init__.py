@@ -1,0 +1,1 @@
+"""Admitted to scores: how consistent each update is with the others."""
