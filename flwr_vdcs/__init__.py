@@ -1,18 +1,26 @@
 """Make any Flower federated-learning server resist poisoned clients."""
 
-from flwr_vdcs.history.reputation import Reputation
+from flwr_vdcs.history import History, Reputation
+from flwr_vdcs.probe import resolve_device
 from flwr_vdcs.report import Decision, RoundReport
-from flwr_vdcs.scoring.base import PaperScoring, Scoring
-from flwr_vdcs.scoring.cosine import consistency_scores, similarity_matrix
-from flwr_vdcs.scoring.hardened import HardenedScoring
-from flwr_vdcs.scoring.judgement import Judgement
+from flwr_vdcs.round import Examination, examine_round
+from flwr_vdcs.scoring import (
+    HardenedScoring,
+    Judgement,
+    PaperScoring,
+    Scoring,
+    consistency_scores,
+    similarity_matrix,
+)
 from flwr_vdcs.strategy import VirtualConsistencyStrategy
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Decision",
+    "Examination",
     "HardenedScoring",
+    "History",
     "Judgement",
     "PaperScoring",
     "Reputation",
@@ -20,5 +28,7 @@ __all__ = [
     "Scoring",
     "VirtualConsistencyStrategy",
     "consistency_scores",
+    "examine_round",
+    "resolve_device",
     "similarity_matrix",
 ]

@@ -8,9 +8,9 @@ from typing import TypeGuard
 from torch import nn
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.history.reputation import Reputation
-from flwr_vdcs.probe.virtual_samples import MAX_SEED, VirtualSamples
-from flwr_vdcs.records.journal import Listener
+from flwr_vdcs.history import Reputation
+from flwr_vdcs.probe import MAX_SEED, VirtualSamples
+from flwr_vdcs.records import Listener
 
 
 def checked_model(model: object) -> nn.Module:

@@ -9,6 +9,8 @@ MAX_LAYERS = 5
 
 def quoted(value: object) -> str:
     """Quote what a client sent, shortened and on one line."""
+    if isinstance(value, list):
+        value = value[:MAX_QUOTED]  # a client may send a very long one
     try:
         text = repr(value)
     except ValueError:

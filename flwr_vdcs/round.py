@@ -1,313 +1,382 @@
-"""Updates to decisions: the examination of a round, independent of Flower's APIs."""
+"""A round from updates to decisions, without Flower."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from flwr_vdcs.admission.admission import Admission, admit, refused_claims
-from flwr_vdcs.admission.global_state import EncodedArrays, Reference, reference_from
-from flwr_vdcs.admission.npy import State
-from flwr_vdcs.decision.clipping import shares_allowed, shortened
-from flwr_vdcs.decision.selection import (
+from flwr_vdcs._arguments import (
+    checked_count,
+    checked_model,
+    checked_samples,
+    checked_seed,
+    checked_shape,
+)
+from flwr_vdcs.admission import (
+    Candidate,
+    EncodedArrays,
+    GlobalState,
+    State,
+    Update,
+    admit,
+    admit_claims,
+    admitted,
+    global_states_from,
+)
+from flwr_vdcs.decision import (
     AUTO,
     NumMalicious,
-    Selection,
-    can_select,
-    count_malicious,
-    decide,
+    check_num_malicious,
+    clip,
     is_protecting,
+    select,
 )
-from flwr_vdcs.errors import InvalidArgumentError, RoundOrderError
-from flwr_vdcs.flower.replies import Update
-from flwr_vdcs.history.momentum import Momentum
-from flwr_vdcs.history.replays import Replays
-from flwr_vdcs.history.reputation import Ledger, Reputation
-from flwr_vdcs.history.track_records import TrackRecords
-from flwr_vdcs.probe.probe import Probe
-from flwr_vdcs.probe.virtual_samples import VirtualSamples, draw_samples, round_seed
-from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW, Decision, RoundReport
-from flwr_vdcs.scoring.base import Scoring
-from flwr_vdcs.scoring.run import Scored, score
-from flwr_vdcs.scoring.traits import traits_of
+from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.history import History
+from flwr_vdcs.probe import (
+    NUM_SAMPLES_TO_TRY,
+    Probe,
+    RoundContext,
+    VirtualSamples,
+    draw_samples,
+    gaussian,
+    resolve_device,
+    round_seed,
+)
+from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.scoring import Scored, Scoring, resolve_scoring, score
 
-NUM_SAMPLES_TO_TRY = 2
-"""Enough to see whether the model runs; batch normalisation needs more than one."""
+
+@dataclass(frozen=True)
+class RoundStart:
+    """What the clients of a round were sent, and which of them are not asked.
+
+    Attributes
+    ----------
+    common
+        The global state that most of them were sent.
+    own
+        By client id that of the others.
+    banned
+        By client id why a client is not asked.
+    """
+
+    common: GlobalState
+    own: Mapping[str, GlobalState] = field(default_factory=dict)
+    banned: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Examination:
-    """A round's report, and what the wrapped strategy gets of changed updates.
+    """What came of a round.
 
     Attributes
     ----------
-    report
+    report : RoundReport
         The decisions, one for each update, in their order.
-    normalised
-        The arrays, by key, of kept updates that had to be put in the global order
-        and dtype, or to be shortened, by their place in the round.
-    problem
+    head : str
+        Name of the layer whose input are the features.
+    num_features : int
+        How many features a virtual sample has.
+    candidates : list
+        The updates with all that was found about them.
+    problem : Exception or None
         Why nothing could be scored; None if it could.
     """
 
     report: RoundReport
-    normalised: Mapping[int, Mapping[str, Tensor]]
+    head: str
+    num_features: int
+    candidates: Sequence[Candidate] = field(repr=False)
     problem: Exception | None = None
 
+    @property
+    def kept(self) -> dict[str, State]:
+        """The updates that go on, clipped where they were too long, by client id."""
+        return {
+            each.update.client_id: each.state
+            for each in self.candidates
+            if each.verdict == "kept"
+        }
 
-class Guard:
-    """Examine the updates of each round against the global state they started from."""
+
+class Examiner:
+    """Examine the updates of each round against the model that they started from.
+
+    It holds what is the same in every round. What outlives a round is the `History`.
+    """
 
     def __init__(
         self,
-        *,
         model: nn.Module,
+        *,
         input_shape: tuple[int, ...],
         num_malicious: NumMalicious,
-        num_virtual_samples: int,
-        virtual_samples: VirtualSamples,
-        head: str | None,
-        scoring: Scoring,
-        device: torch.device,
-        seed: int | None,
-        reputation: Reputation | None,
+        num_virtual_samples: int = 100,
+        virtual_samples: VirtualSamples | None = None,
+        head: str | None = None,
+        scoring: str | Scoring = "paper",
+        device: str | torch.device = "auto",
+        seed: int | None = None,
     ) -> None:
-        self.num_malicious = num_malicious
-        self.num_virtual_samples = num_virtual_samples
-        self.input_shape = input_shape
-        self.scoring = scoring
-        self.device = device
-        self.seed = seed
-        self._traits = traits_of(scoring)
-        if num_malicious == AUTO and self._traits.threshold is None:
+        self.input_shape = checked_shape(input_shape)
+        self._model = checked_model(model)
+        self.num_malicious = check_num_malicious(num_malicious)
+        self.num_virtual_samples = checked_count(num_virtual_samples)
+        drawn = checked_samples(virtual_samples)
+        self._virtual_samples = drawn or gaussian(self.input_shape)
+        self.scoring = resolve_scoring(scoring)
+        self.device = resolve_device(device)
+        self.seed = checked_seed(seed)
+        if self.num_malicious == AUTO and self.scoring.threshold is None:
             allowed = "a number, or a scoring with a threshold, such as 'hardened'"
             raise InvalidArgumentError("num_malicious", num_malicious, allowed)
-        self._virtual_samples = virtual_samples
-        self._model = model
-        self._reference: Reference | None = None
-        self._replays = Replays()
-        self._banned: Mapping[str, str] = {}
-        self.ledger = Ledger(reputation)
-        self._track_records = TrackRecords()
-        few = min(num_virtual_samples, NUM_SAMPLES_TO_TRY)
-        samples = draw_samples(virtual_samples, 0, few, input_shape)
-        self.probe = Probe(model, samples, head, device)
-        self._momentum = Momentum(self.probe.parameter_names)
+        few = self._draw(0, min(self.num_virtual_samples, NUM_SAMPLES_TO_TRY))
+        self.probe = Probe(model, few, head, self.device)
 
     @property
     def is_protecting(self) -> bool:
         """Whether any update may be dropped, or is everything a dry run."""
         return is_protecting(self.num_malicious)
 
-    @property
-    def bans_by_rank(self) -> bool:
-        """Whether every drop counts towards a ban, however small the difference."""
-        return self._traits.ban_threshold is None
+    def start(
+        self,
+        given: EncodedArrays,
+        sent: Mapping[str, EncodedArrays],
+        history: History,
+    ) -> RoundStart:
+        """Note what goes out to the clients; arrays are viewed, not copied.
 
-    def start_round(self, arrays: EncodedArrays) -> None:
-        """Note the global state that goes out; its arrays are viewed, not copied."""
-        self._reference = reference_from(arrays, self._model)
-        if self._traits.needs_momentum:
-            self._momentum.follow(self._reference.state)
-
-    def withhold(self, client_ids: Iterable[str]) -> Collection[str]:
-        """Find those of a round's clients that are not asked, and report them."""
-        self._banned = self.ledger.banned(client_ids)
-        return self._banned.keys()
-
-    def banned(self, client_ids: Iterable[str]) -> Collection[str]:
-        """Find those of some clients that are banned."""
-        return self.ledger.banned(client_ids).keys()
-
-    def pardon(self, client_id: str) -> bool:
-        """Forget the evidence against a client, its ban and its track record.
-
-        Tell whether anything of it was known.
-        """
-        had_record = self._track_records.forget(client_id)
-        return self.ledger.pardon(client_id) or had_record
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give what outlives the process, as plain values."""
-        records = self._track_records.state_dict()
-        return {**self.ledger.state_dict(), "track_records": records}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
+        Parameters
+        ----------
+        given
+            The global arrays as the strategy was given them, in case it sends nothing.
+        sent
+            What it sends, by client id.
+        history
+            What is known of the model and of the clients.
 
         Raises
         ------
-        AttributeError, KeyError, TypeError, ValueError
-            If it is no state of a guard; then nothing is changed.
+        ArraysMismatchError
+            If the arrays are not those of the model.
         """
-        records = TrackRecords()
-        records.load_state_dict(state.get("track_records", {}))
-        self.ledger.load_state_dict(state)
-        self._track_records = records
+        common, own = global_states_from(list(sent.values()) or [given], self._model)
+        start = RoundStart(
+            common,
+            {c: o for c, o in zip(sent, own, strict=False) if o is not common},
+            history.ledger.banned(sent),
+        )
+        if self.scoring.needs_momentum:
+            names = self.probe.parameter_names
+            parameters = {n: t for n, t in common.state.items() if n in names}
+            history.momentum.follow(parameters)
+        return start
 
-    def examine(self, server_round: int, updates: Sequence[Update]) -> Examination:
-        """Decide which of a round's updates the wrapped strategy gets."""
-        if self._reference is None:
-            raise RoundOrderError
-        start = perf_counter()
-        seed = round_seed(self.seed, self.ledger.rounds_before + server_round)
-        global_state = self._reference.state
-        admission = self._admit(server_round, updates, self._reference)
-        samples, momentum = self._draw(seed), self._momentum.state
-        self.probe.start_round(samples, seed, global_state, momentum)
-        scored = self._score(updates, admission.states, global_state)
-        selection = self._select(updates, admission, scored)
-        if not selection.skipped:
-            self._remember(updates, scored)
-        short = self._shortened(admission.states, selection.decisions, global_state)
+    def examine(
+        self,
+        server_round: int,
+        start: RoundStart,
+        updates: Iterable[Update],
+        history: History,
+    ) -> Examination:
+        """Decide which of a round's updates go on, and let the history know."""
+        began = perf_counter()
+        seed = round_seed(self.seed, history.ledger.rounds_before + server_round)
+        candidates = [
+            Candidate(update, start.own.get(update.client_id, start.common))
+            for update in updates
+        ]
+        admit(candidates)
+        if self.is_protecting:
+            names = self.probe.parameter_names
+            history.replays.quarantine(server_round, admitted(candidates), names)
+        context = RoundContext(
+            self.probe,
+            self.probe.prepared(self._draw(seed, self.num_virtual_samples)),
+            seed,
+            start.common.state,
+            history.momentum.state,
+            server_round,
+        )
+        scored = self._score(admitted(candidates), context, history)
+        num_malicious, skipped = select(
+            candidates,
+            self.num_malicious,
+            self.scoring.threshold,
+            num_banned=len(start.banned),
+            has_failed=scored.problem is not None,
+        )
+        if not skipped:
+            self._remember(candidates, history)
+        if self.is_protecting and self.scoring.max_update is not None:
+            sound = [each for each in candidates if each.state]
+            clip(sound, self.probe.parameter_names, self.scoring.max_update)
+        decisions = (*map(_decision, candidates), *_withheld(start.banned))
+        noted = () if skipped else decisions
         report = RoundReport(
             server_round=server_round,
-            decisions=_noting(selection.decisions, short) + self._withheld(),
-            num_malicious=selection.num_malicious,
+            decisions=decisions,
+            num_malicious=num_malicious,
             scoring=self.scoring.name,
             device=str(self.device),
             seed=seed,
-            seconds=perf_counter() - start,
-            skipped=bool(selection.skipped),
+            seconds=perf_counter() - began,
+            skipped=skipped,
             sensitivity=scored.sensitivity,
+            bans=history.ledger.note(noted, self.scoring.ban_threshold),
         )
-        bans = self.ledger.note(report, self._traits.ban_threshold)
-        report = replace(report, bans=bans)
-        changed = {p: admission.states[p] for p in admission.normalised} | short
-        in_order = _in_order(changed, report, self._reference.keys)
-        return Examination(report, in_order, scored.problem)
+        return Examination(
+            report,
+            self.probe.head,
+            self.probe.num_features,
+            candidates,
+            scored.problem,
+        )
 
     def examine_claims(
-        self, server_round: int, updates: Sequence[Update]
+        self, server_round: int, updates: Iterable[Update]
     ) -> RoundReport:
         """Decide which answers to an evaluation the wrapped strategy gets."""
-        start = perf_counter()
-        decisions = decide(updates, refused_claims(updates), {}, 0)
+        began = perf_counter()
+        candidates = [Candidate(update, GlobalState()) for update in updates]
+        admit_claims(candidates)
         return RoundReport(
             server_round=server_round,
-            decisions=decisions,
+            decisions=tuple(map(_decision, candidates)),
             num_malicious=0,
             scoring=self.scoring.name,
             device=str(self.device),
             seed=None,
-            seconds=perf_counter() - start,
+            seconds=perf_counter() - began,
             phase="evaluate",
         )
 
-    def _draw(self, seed: int) -> Tensor:
-        return draw_samples(
-            self._virtual_samples, seed, self.num_virtual_samples, self.input_shape
-        )
-
-    def _admit(
-        self, server_round: int, updates: Sequence[Update], reference: Reference
-    ) -> Admission:
-        """Refuse what cannot be aggregated, and what was sent before."""
-        admission = admit(updates, reference)
-        if not self.is_protecting:
-            return admission
-        client_ids = [update.client_id for update in updates]
-        names = self.probe.parameter_names
-        parameters = {n: t for n, t in reference.state.items() if n in names}
-        return admission.without(
-            self._replays.find(server_round, client_ids, admission.states, parameters)
-        )
+    def _draw(self, seed: int, num_samples: int) -> Tensor:
+        return draw_samples(self._virtual_samples, seed, num_samples, self.input_shape)
 
     def _score(
-        self,
-        updates: Sequence[Update],
-        states: Mapping[int, State],
-        global_state: State,
+        self, candidates: Sequence[Candidate], context: RoundContext, history: History
     ) -> Scored:
-        """Score the admitted updates, each client with its track record."""
-        client_ids = {place: updates[place].client_id for place in states}
-        records = self._track_records.of(list(client_ids.values()))
-        past = dict(zip(client_ids, records, strict=True))
+        """Score the admitted updates; what a dry run cannot score ends no run."""
+        if self.scoring.remembered:
+            for each in candidates:
+                each.past = history.track_records.of(each.update.client_id)
         try:
-            return score(states, global_state, self.scoring, self.probe, past)
+            return score(candidates, context, self.scoring)
         except Exception as error:
             if self.is_protecting:
                 raise
             return Scored(problem=error)
 
-    def _remember(self, updates: Sequence[Update], scored: Scored) -> None:
-        """Note the track records for the clients' next rounds."""
-        remembered = scored.remembered.items()
-        self._track_records.note({updates[p].client_id: row for p, row in remembered})
-
-    def _select(
-        self, updates: Sequence[Update], admission: Admission, scored: Scored
-    ) -> Selection:
-        """Decide on each update by its score, if it has one."""
-        failed = scored.failed if self.is_protecting else {}
-        refused = {**admission.quarantined, **failed}
-        num_malicious = count_malicious(
-            self.num_malicious,
-            scored.scores.values(),
-            self._traits.threshold,
-            num_banned=len(self._banned),
-        )
-        num_scored = len(updates) - len(refused)
-        skipped = ""
-        if self.is_protecting and scored.problem is not None:
-            skipped = OUT_OF_MEMORY
-        elif self.is_protecting and not can_select(num_scored, num_malicious):
-            skipped = TOO_FEW
-        decisions = decide(
-            updates,
-            refused,
-            scored.scores,
-            num_malicious,
-            skipped=skipped,
-            reasons=scored.reasons,
-        )
-        return Selection(decisions, num_malicious, skipped)
-
-    def _withheld(self) -> tuple[Decision, ...]:
-        """Report the clients that were not asked."""
-        return tuple(
-            Decision(client_id, "banned", None, reason)
-            for client_id, reason in self._banned.items()
-        )
-
-    def _shortened(
-        self,
-        states: Mapping[int, State],
-        decisions: Sequence[Decision],
-        global_state: State,
-    ) -> dict[int, State]:
-        """Shorten kept updates that are longer than the scoring lets them be."""
-        if self._traits.max_update is None or not self.is_protecting:
-            return {}
-        names = self.probe.parameter_names
-        shares = shares_allowed(states, global_state, names, self._traits.max_update)
-        return {
-            place: shortened(states[place], global_state, share)
-            for place, share in shares.items()
-            if decisions[place].verdict == "kept"
-        }
+    @staticmethod
+    def _remember(candidates: Sequence[Candidate], history: History) -> None:
+        """Note what the scoring is to know in the clients' next rounds."""
+        for each in candidates:
+            if each.remembered:
+                history.track_records.note(each.update.client_id, each.remembered)
 
 
-def _noting(
-    decisions: Sequence[Decision], short: Collection[int]
-) -> tuple[Decision, ...]:
-    """Say of which updates only a part was handed on."""
-    reason = "shortened to the longest update that is allowed"
-    return tuple(
-        replace(decision, reason=reason) if place in short else decision
-        for place, decision in enumerate(decisions)
+def examine_round(
+    model: nn.Module,
+    global_state: State,
+    updates: Mapping[str, State] | Sequence[State],
+    *,
+    input_shape: tuple[int, ...],
+    num_malicious: NumMalicious,
+    num_virtual_samples: int = 100,
+    virtual_samples: VirtualSamples | None = None,
+    head: str | None = None,
+    scoring: str | Scoring = "paper",
+    device: str | torch.device = "auto",
+    seed: int | None = None,
+    num_examples: Mapping[str, float] | None = None,
+    server_round: int = 1,
+    history: History | None = None,
+) -> Examination:
+    """Decide on the updates of one round as the strategy would, without Flower.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Gives architecture and key names. It is neither changed nor trained.
+    global_state : dict of str to Tensor
+        What the clients were sent: the model's ``state_dict``, or its parameters alone.
+    updates : dict of str to dict, or list of dict
+        What each client answered, by client id, with the keys of ``global_state``; in a
+        list the ids are ``"0"``, ``"1"`` and so on.
+    input_shape, num_malicious, num_virtual_samples, virtual_samples, head, scoring,
+    device, seed
+        As for `VirtualConsistencyStrategy`.
+    num_examples : dict of str to float, optional
+        The weights that clients claim, by client id.
+    server_round : int, default 1
+        The number of the round, from 1.
+    history : History, optional
+        What is known from earlier rounds. It is brought up to date; without one this is
+        the first round.
+
+    Returns
+    -------
+    Examination
+        The report, and the updates that are kept.
+
+    Raises
+    ------
+    ArraysMismatchError
+        If ``global_state`` is not the model's.
+    VirtualConsistencyError
+        If another argument is not possible, as for `VirtualConsistencyStrategy`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 2))
+    >>> start = net.state_dict()
+    >>> updates = [{n: t + 0.1 for n, t in start.items()} for _ in range(4)]
+    >>> updates.append({n: t - 0.1 for n, t in start.items()})
+    >>> found = examine_round(
+    ...     net, start, updates, input_shape=(4,), num_malicious=1, seed=0
+    ... )
+    >>> [decision.verdict for decision in found.report.decisions]
+    ['kept', 'kept', 'kept', 'kept', 'dropped']
+    """
+    examiner = Examiner(
+        model,
+        input_shape=input_shape,
+        num_malicious=num_malicious,
+        num_virtual_samples=num_virtual_samples,
+        virtual_samples=virtual_samples,
+        head=head,
+        scoring=scoring,
+        device=device,
+        seed=seed,
+    )
+    history = History() if history is None else history
+    given = {name: tensor.detach().clone() for name, tensor in global_state.items()}
+    named = updates if isinstance(updates, Mapping) else _numbered(updates)
+    weights = num_examples or {}
+    start = examiner.start(given, dict.fromkeys(named, given), history)
+    sent = [Update(c, dict(state), weights.get(c)) for c, state in named.items()]
+    return examiner.examine(server_round, start, sent, history)
+
+
+def _numbered(updates: Sequence[State]) -> dict[str, State]:
+    return {str(place): state for place, state in enumerate(updates)}
+
+
+def _decision(candidate: Candidate) -> Decision:
+    return Decision(
+        candidate.update.client_id,
+        candidate.verdict,
+        None if candidate.verdict == "quarantined" else candidate.score,
+        candidate.reason,
     )
 
 
-def _in_order(
-    changed: Mapping[int, State], report: RoundReport, keys: Sequence[str]
-) -> dict[int, dict[str, Tensor]]:
-    """Give the arrays of kept updates that the wrapped strategy must get anew."""
-    return {
-        place: dict(zip(keys, state.values(), strict=True))
-        for place, state in changed.items()
-        if report.decisions[place].verdict == "kept"
-    }
+def _withheld(banned: Mapping[str, str]) -> Iterable[Decision]:
+    """Report the clients that were not asked."""
+    for client_id, reason in banned.items():
+        yield Decision(client_id, "banned", None, reason)

@@ -11,33 +11,26 @@ from torch import nn
 
 from flwr_vdcs._arguments import (
     check_paths,
-    checked_count,
     checked_flag,
     checked_listeners,
-    checked_model,
     checked_reputation,
-    checked_samples,
-    checked_seed,
-    checked_shape,
 )
-from flwr_vdcs.decision.selection import NumMalicious, check_num_malicious
+from flwr_vdcs.decision import NumMalicious
 from flwr_vdcs.errors import InvalidArgumentError, StateError
-from flwr_vdcs.flower.compatibility import (
+from flwr_vdcs.flower import (
     AnyStrategy,
+    LegacyAdapter,
+    MessageAdapter,
     caution,
     check_strategy,
     metric_keys,
 )
-from flwr_vdcs.flower.legacy_api import LegacyAdapter
-from flwr_vdcs.flower.message_api import MessageAdapter
-from flwr_vdcs.history.reputation import Reputation
-from flwr_vdcs.probe.device import resolve_device
-from flwr_vdcs.probe.virtual_samples import VirtualSamples, gaussian
-from flwr_vdcs.records.journal import Journal, Listener, logger
-from flwr_vdcs.records.state_file import StateFile
+from flwr_vdcs.history import History, Reputation
+from flwr_vdcs.probe import VirtualSamples
+from flwr_vdcs.records import Journal, Listener, StateFile, logger
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.round import Guard
-from flwr_vdcs.scoring.base import Scoring, resolve_scoring
+from flwr_vdcs.round import Examiner, RoundStart
+from flwr_vdcs.scoring import Scoring
 
 BANS_BY_RANK = (
     "Bans follow the scores, and scoring %r has no threshold: an honest client that is "
@@ -110,7 +103,13 @@ class VirtualConsistencyStrategy:
         nor to evaluate until their parole is over. Without it nobody is banned.
     state_path : path, optional
         A file that keeps bans, evidence and track records over restarts. It is read at
-        construction if it exists, and replaced in one step after each round.
+        construction if it exists, and replaced in one step after each round, when the
+        wrapped strategy has aggregated.
+    save_arrays : bool, default True
+        Whether the state has a second file beside the first, with the momentum of the
+        global model and what each client sent last. With a scoring that needs the
+        momentum it is about twice as large as the model. Without it these are forgotten
+        at a restart.
     on_round : callable, or a sequence of them, optional
         Called with each `RoundReport` that the audit log would get. If it raises, a
         warning is logged.
@@ -173,33 +172,35 @@ class VirtualConsistencyStrategy:
         audit_log: str | os.PathLike[str] | None = None,
         reputation: Reputation | None = None,
         state_path: str | os.PathLike[str] | None = None,
+        save_arrays: bool = True,
         on_round: Listener | Sequence[Listener] | None = None,
     ) -> None:
-        input_shape = checked_shape(input_shape)
         check_paths(audit_log, state_path)
         self.strategy = strategy
-        self._guard = Guard(
-            model=checked_model(model),
+        self._examiner = Examiner(
+            model,
             input_shape=input_shape,
-            num_malicious=check_num_malicious(num_malicious),
-            num_virtual_samples=checked_count(num_virtual_samples),
-            virtual_samples=checked_samples(virtual_samples) or gaussian(input_shape),
+            num_malicious=num_malicious,
+            num_virtual_samples=num_virtual_samples,
+            virtual_samples=virtual_samples,
             head=head,
-            scoring=resolve_scoring(scoring),
-            device=resolve_device(device),
-            seed=checked_seed(seed),
-            reputation=checked_reputation(reputation),
+            scoring=scoring,
+            device=device,
+            seed=seed,
         )
+        self._start: RoundStart | None = None
+        self._history = History(checked_reputation(reputation))
         self._equal_weights = checked_flag("equal_weights", equal_weights)
         self._metric_keys = metric_keys(strategy)
+        self._save_arrays = checked_flag("save_arrays", save_arrays)
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()
-        listeners = (self._save, *checked_listeners(on_round))
-        self._journal = Journal(audit_log, listeners, self._guard.num_malicious)
-        if self._guard.is_protecting and (warning := caution(strategy)):
+        listeners = checked_listeners(on_round)
+        self._journal = Journal(audit_log, listeners, self._examiner.num_malicious)
+        if self._examiner.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
-        if reputation and self._guard.bans_by_rank:
-            logger.warning(BANS_BY_RANK, self._guard.scoring.name)
+        if reputation and self._examiner.scoring.ban_threshold is None:
+            logger.warning(BANS_BY_RANK, self._examiner.scoring.name)
 
     __signature__ = _without_self(__init__)
 
@@ -217,12 +218,23 @@ class VirtualConsistencyStrategy:
         """The evaluation rounds in which a reply was quarantined, oldest first."""
         return self._journal.evaluation_reports
 
-    def state_dict(self) -> dict[str, Any]:
-        """Give what outlives the process: rounds, evidence, bans, track records.
+    def state_dict(self, *, arrays: bool = True) -> dict[str, Any]:
+        """Give what outlives a round: evidence, bans, track records, momentum, replays.
 
         Neither the model nor the wrapped strategy's own state is part of it.
+
+        Parameters
+        ----------
+        arrays : bool, default True
+            Whether to give what grows with the model: the momentum, and what each
+            client sent last. Without it the state is plain values only, as JSON has.
+
+        Returns
+        -------
+        dict
+            Plain values, and under ``"arrays"`` tensors by name.
         """
-        return self._guard.state_dict()
+        return self._history.state_dict(arrays=arrays)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave.
@@ -233,7 +245,7 @@ class VirtualConsistencyStrategy:
             If it is something else; then nothing is changed.
         """
         try:
-            self._guard.load_state_dict(state)
+            self._history.load_state_dict(state)
         except NOT_A_STATE as error:
             allowed = f"what `state_dict` returned ({error!r})"
             raise InvalidArgumentError("state", state, allowed) from error
@@ -244,24 +256,25 @@ class VirtualConsistencyStrategy:
         Ids are those of reports, which are Flower's; a warning tells where nothing is
         known of one.
         """
-        if not self._guard.pardon(client_id):
+        if not self._history.pardon(client_id):
             logger.warning("Nothing is held against a client with the id %r", client_id)
         self._save()
 
     def summary(self) -> None:
         """Log the settings in Flower's tree, then the wrapped strategy's."""
-        guard, log = self._guard, self._journal.audit_log
+        examiner, log = self._examiner, self._journal.audit_log
+        probe, reputation = examiner.probe, self._history.ledger.reputation
         state = self._state_file
         for line in (
             "├──> Virtual consistency:",
-            f"│\t├── Scoring: {guard.scoring.name}",
-            f"│\t├── Malicious clients to drop: {guard.num_malicious}",
-            f"│\t├── Virtual samples: {guard.num_virtual_samples}",
-            f"│\t├── Input shape: {guard.input_shape}",
-            f"│\t├── Head: {guard.probe.head!r} ({guard.probe.num_features} features)",
-            f"│\t├── Device: {guard.device}",
+            f"│\t├── Scoring: {examiner.scoring.name}",
+            f"│\t├── Malicious clients to drop: {examiner.num_malicious}",
+            f"│\t├── Virtual samples: {examiner.num_virtual_samples}",
+            f"│\t├── Input shape: {examiner.input_shape}",
+            f"│\t├── Head: {probe.head!r} ({probe.num_features} features)",
+            f"│\t├── Device: {examiner.device}",
             f"│\t├── Equal weights: {self._equal_weights}",
-            f"│\t├── Reputation: {guard.ledger.reputation or '(none)'}",
+            f"│\t├── Reputation: {reputation or '(none)'}",
             f"│\t├── State: {state.path if state else '(none)'}",
             f"│\t└── Audit log: {log.path if log else '(none)'}",
         ):
@@ -282,15 +295,15 @@ class VirtualConsistencyStrategy:
         except InvalidArgumentError as error:
             problem = f"it holds no state of a server ({error.__cause__!r})"
             raise StateError(self._state_file.path, problem) from error
-        rounds = self._guard.ledger.num_rounds
+        rounds = self._history.ledger.num_rounds
         logger.info("Going on after %d rounds with %s", rounds, self._state_file.path)
 
-    def _save(self, _: RoundReport | None = None) -> None:
+    def _save(self) -> None:
         """Write the state, after each round."""
         if self._state_file is None:
             return
         try:
-            self._state_file.write(self.state_dict())
+            self._state_file.write(self.state_dict(arrays=self._save_arrays))
         except OSError as error:
             logger.warning("%s is out of date: %s", self._state_file.path, error)
 

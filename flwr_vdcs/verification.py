@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flwr_vdcs.records.audit_log import BEGINNING, line_hash
+from flwr_vdcs.records import BEGINNING, line_hash
 
 START = b'{"time": "'
 """How every line begins, torn or whole."""

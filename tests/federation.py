@@ -25,6 +25,7 @@ from flwr.common import (
     ndarrays_to_parameters,
     parameters_to_ndarrays,
 )
+from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.serverapp import Grid
 from torch import nn
@@ -207,6 +208,24 @@ def fit_result(
         num_examples,
         metrics or {},
     )
+
+
+def legacy_configured(strategy: Any, arrays: Arrays) -> Any:
+    """Let a legacy strategy configure round 1, which shows it the global model."""
+    manager = SimpleClientManager()
+    for client in range(2):
+        manager.register(LegacyClient(client, honest_update))
+    parameters = ndarrays_to_parameters(list(arrays.values()))
+    strategy.configure_fit(1, parameters, manager)
+    return strategy
+
+
+def legacy_aggregate(
+    strategy: Any, results: Sequence[tuple[ClientProxy, FitRes]]
+) -> list[np.ndarray] | None:
+    """Aggregate one legacy round."""
+    parameters, _ = strategy.aggregate_fit(1, list(results), [])
+    return None if parameters is None else parameters_to_ndarrays(parameters)
 
 
 def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:

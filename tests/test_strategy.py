@@ -188,7 +188,9 @@ def test_three_arguments_have_no_default(option):
 
 def test_a_list_of_lengths_is_a_shape():
     """Run configurations hold lists rather than tuples."""
-    assert wrap(input_shape=[3, 8, 8])._guard.input_shape == (3, 8, 8)
+    strategy = wrap(input_shape=[3, 8, 8])
+    poisoned_round(strategy)
+    assert strategy.reports[0].num_dropped == 1
 
 
 @pytest.mark.parametrize("api", [message, legacy], ids=["message", "legacy"])
@@ -322,10 +324,9 @@ def test_same_seed_same_scores():
 
 def test_token_models_are_probed_with_token_ids():
     """Custom virtual samples reach the model as they are."""
-    strategy = wrap(
-        model=seeded(TokenLSTM), input_shape=(7,), virtual_samples=token_ids
-    )
-    poisoned_round(strategy, strategy._guard._model)
+    model = seeded(TokenLSTM)
+    strategy = wrap(model=model, input_shape=(7,), virtual_samples=token_ids)
+    poisoned_round(strategy, model)
     assert strategy.reports[0].num_dropped == 1
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flwr_vdcs.records.audit_log import BEGINNING, AuditLog
 from flwr_vdcs.verification import verify
-from tests.test_audit import report
+from tests.records.test_audit_log import report
 
 NUM_ROUNDS = 5
 

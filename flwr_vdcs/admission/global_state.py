@@ -1,21 +1,26 @@
-"""Global arrays to reference: the state that a round's updates start from."""
+"""Global arrays to global state: what a round's updates started from."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from flwr_vdcs.admission.npy import State, UndecodableArrayError, decode, reading_only
+from flwr_vdcs.admission.npy import (
+    Encoded,
+    EncodedArrays,
+    State,
+    UndecodableArrayError,
+    decode,
+    reading_only,
+)
 from flwr_vdcs.errors import ArraysMismatchError, listed
-
-EncodedArrays = Mapping[str, bytes]
-"""NumPy's file format by key; arrays without names are keyed by their position."""
 
 
 @dataclass(frozen=True)
-class Reference:
+class GlobalState:
     """The global state at the start of a round, under the model's own names.
 
     Attributes
@@ -35,15 +40,15 @@ class Reference:
         Names of arrays that are one and the same parameter in the model.
     """
 
-    keys: tuple[str, ...]
-    names: tuple[str, ...]
-    state: State
-    model_dtypes: Mapping[str, torch.dtype]
+    keys: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    state: State = field(default_factory=dict)
+    model_dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     variances: Mapping[str, float] = field(default_factory=dict)
     tied: tuple[tuple[str, ...], ...] = ()
 
 
-def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
+def global_state_from(arrays: EncodedArrays, model: nn.Module) -> GlobalState:
     """Match the arrays that the server sends out with the model.
 
     Arrays may be the model's ``state_dict`` under its own names, or without names
@@ -69,9 +74,32 @@ def reference_from(arrays: EncodedArrays, model: nn.Module) -> Reference:
     dtypes = {name: own[name].dtype for name in names}
     least = {n: _least(state[n]) for n in _variances(model) if n in state}
     mended = {n: state[n].clamp_min(0) for n, value in least.items() if value < 0}
-    return Reference(
+    return GlobalState(
         keys, names, {**state, **mended}, dtypes, least, _tied(model, names)
     )
+
+
+def global_states_from(
+    sent: Sequence[EncodedArrays], model: nn.Module
+) -> tuple[GlobalState, list[GlobalState]]:
+    """Read what each client was sent, equal arrays once, and find the most common.
+
+    Raises
+    ------
+    ArraysMismatchError
+        If they are not arrays of this model, or clients were sent different keys.
+    """
+    distinct: list[EncodedArrays] = []
+    places = []
+    for arrays in sent:
+        if not any(arrays is each or arrays == each for each in distinct):
+            distinct.append(arrays)
+        places.append(distinct.index(arrays))
+    states = [global_state_from(arrays, model) for arrays in distinct]
+    [(most, _)] = Counter(places).most_common(1)
+    if any(state.keys != states[most].keys for state in states):
+        raise ArraysMismatchError("clients of one round were sent different keys")
+    return states[most], [states[place] for place in places]
 
 
 def parameters_by_names(model: nn.Module) -> list[tuple[tuple[str, ...], Tensor]]:
@@ -131,7 +159,7 @@ def _check_names(
         raise ArraysMismatchError(f"the arrays lack {listed(absent)}")
 
 
-def _decoded(name: str, data: bytes) -> Tensor:
+def _decoded(name: str, data: Encoded) -> Tensor:
     try:
         return decode(data)
     except UndecodableArrayError as error:

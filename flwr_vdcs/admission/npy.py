@@ -17,6 +17,12 @@ from flwr_vdcs.errors import quoted
 State = Mapping[str, Tensor]
 """A model's arrays by name, in the order of the global state."""
 
+Encoded = bytes | Tensor
+"""An array as it arrives: NumPy's file format, or a tensor where nothing travelled."""
+
+EncodedArrays = Mapping[str, Encoded]
+"""Arrays by key; those without names are keyed by their position."""
+
 LENGTH_FIELD = {(1, 0): 2, (2, 0): 4}
 HEADER_READER = {
     (1, 0): npy.read_array_header_1_0,
@@ -30,27 +36,31 @@ class UndecodableArrayError(Exception):
     """These bytes are not an array of real numbers."""
 
 
-def shape_of(data: bytes) -> tuple[int, ...]:
-    """Read what shape the bytes of one ``.npy`` array claim, and nothing else.
+def shape_of(data: Encoded) -> tuple[int, ...]:
+    """Read what shape an array claims to have, and nothing else.
 
     Raises
     ------
     UndecodableArrayError
-        If they have no header that can be read.
+        If its bytes have no header that can be read.
     """
+    if isinstance(data, Tensor):
+        return tuple(data.shape)
     with _suspecting():
         shape, _, _ = _read_header(data[: _data_start(data)])
     return shape
 
 
-def decode(data: bytes) -> Tensor:
-    """View the bytes of one ``.npy`` array as a tensor; never write to it.
+def decode(data: Encoded) -> Tensor:
+    """View an array as a tensor on the CPU; never write to it.
 
     Raises
     ------
     UndecodableArrayError
-        If the bytes are no such array, or not one of real numbers.
+        If it is not one of real numbers, or its bytes are no array at all.
     """
+    if isinstance(data, Tensor):
+        return _dense(data)
     with _suspecting():
         return _decode(data)
 
@@ -66,13 +76,21 @@ def _suspecting() -> Iterator[None]:
         raise UndecodableArrayError("the bytes cannot be read as an array") from error
 
 
-def is_verbatim(data: bytes) -> bool:
+def is_verbatim(data: Encoded) -> bool:
     """Tell whether PyTorch can read the array as it is, in this machine's byte order.
 
-    To be asked of bytes that `decode` takes.
+    To be asked of what `decode` takes.
     """
+    if isinstance(data, Tensor):
+        return True
     _, _, dtype = _read_header(data[: _data_start(data)])
     return bool(dtype.isnative)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    if tensor.is_complex() or tensor.layout != torch.strided:
+        raise UndecodableArrayError(f"{tensor.dtype} is no dense array of real numbers")
+    return tensor.detach().cpu()
 
 
 def _decode(data: bytes) -> Tensor:

@@ -1,8 +1,13 @@
 """The command ``check``: what the plugin would see in a model, before it is trained."""
 
+from collections.abc import Mapping
+
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from flwr_vdcs.cli.checking import options
@@ -17,11 +22,10 @@ from flwr_vdcs.cli.checking.setting import (
     drawing_from,
     shape_from,
 )
-from flwr_vdcs.cli.checking.telling import tell_facts, tell_finding
 from flwr_vdcs.cli.checking.trial import Trial, try_out
 from flwr_vdcs.cli.outcome import explained, stop_at_problem
-from flwr_vdcs.round import NUM_SAMPLES_TO_TRY
-from flwr_vdcs.scoring.base import resolve_scoring
+from flwr_vdcs.probe import NUM_SAMPLES_TO_TRY
+from flwr_vdcs.scoring import resolve_scoring
 
 
 def check(
@@ -52,9 +56,9 @@ def check(
             device=device_from(device),
         )
         facts, findings = _checked(net, setting)
-    tell_facts(f"{model} with {scoring.value} scoring", facts)
+    _tell_facts(f"{model} with {scoring.value} scoring", facts)
     for finding in findings:
-        tell_finding(finding)
+        _tell_finding(finding)
     if any(finding.fails for finding in findings):
         stop_at_problem()
     if not findings:
@@ -74,3 +78,23 @@ def _with_progress(net: nn.Module, setting: Setting) -> Trial:
     with Progress(console=console, transient=True, disable=disable) as progress:
         task = progress.add_task("clients", total=setting.num_clients)
         return try_out(net, setting, lambda: progress.advance(task))
+
+
+def _tell_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Draw a table on a terminal, and write plain lines elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        for label, value in facts.items():
+            typer.echo(f"{label}: {value}")
+        return
+    table = Table(title=title, box=SIMPLE_HEAD, show_header=False)
+    for label, value in facts.items():
+        table.add_row(Text(label, style="bold"), Text(value))
+    console.print(table)
+
+
+def _tell_finding(finding: Finding) -> None:
+    """Write a finding in one line."""
+    word, colour = ("fails", "red") if finding.fails else ("doubtful", "yellow")
+    kind = typer.style(word, fg=colour, bold=True)
+    typer.echo(f"{kind}: {finding.what}; {finding.remedy}.")

@@ -46,9 +46,9 @@ def _check_is_new(output: Path, inputs: list[Path]) -> None:
 
 def _drawn(logs: list[Path], names: Path | None) -> str:
     try:
-        from flwr_vdcs.cli.reporting.log import read_log
-        from flwr_vdcs.cli.reporting.names import read_names
         from flwr_vdcs.cli.reporting.page import page_of
+        from flwr_vdcs.cli.reporting.reading.log import read_log
+        from flwr_vdcs.cli.reporting.reading.names import read_names
     except ModuleNotFoundError as error:
         raise InputError(
             f"the report needs {error.name}, which is not installed: "

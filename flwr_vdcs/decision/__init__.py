@@ -1,1 +1,21 @@
-"""Scores to decisions: who is dropped, and how long an update may be."""
+"""Scores to decisions: who is dropped, and how long a kept update may be."""
+
+from flwr_vdcs.decision.clipping import clip
+from flwr_vdcs.decision.selection import (
+    AUTO,
+    MIN_UPDATES,
+    NumMalicious,
+    check_num_malicious,
+    is_protecting,
+    select,
+)
+
+__all__ = [
+    "AUTO",
+    "MIN_UPDATES",
+    "NumMalicious",
+    "check_num_malicious",
+    "clip",
+    "is_protecting",
+    "select",
+]

@@ -1,49 +1,45 @@
 """Kept to bounded: no update moves the model much further than the median one."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
-from flwr_vdcs.admission.npy import State
+from flwr_vdcs.admission import Candidate, State
+
+CLIPPED = "shortened to the longest update that is allowed"
 
 
-def shares_allowed(
-    states: Mapping[int, State],
-    global_state: State,
+def clip(
+    candidates: Sequence[Candidate],
     parameter_names: Collection[str],
     max_update: float,
-) -> dict[int, float]:
-    """Find the updates that are too long, and what share of them is not.
+) -> None:
+    """Clip the norm of kept updates that are too long.
 
     Parameters
     ----------
-    states
-        The updates of the round, by their place.
-    global_state
-        The model that they started from.
+    candidates
+        The admitted updates of the round. Kept ones that are too long get another
+        ``state``, and a ``reason``.
     parameter_names
-        The arrays whose length counts.
+        The arrays whose norm counts.
     max_update
         The longest that is allowed, in lengths of the median update.
-
-    Returns
-    -------
-    dict of int to float
-        Numbers between 0 and 1, by place, for those that are longer.
     """
-    lengths = {
-        place: _length(state, global_state, parameter_names)
-        for place, state in states.items()
-    }
-    if not lengths:
-        return {}
-    median = torch.tensor(list(lengths.values()), dtype=torch.float64).quantile(0.5)
+    if not candidates:
+        return
+    norms = [_norm(each, parameter_names) for each in candidates]
+    median = torch.tensor(norms, dtype=torch.float64).quantile(0.5)
     longest = max_update * median.item()
-    return {p: longest / length for p, length in lengths.items() if length > longest}
+    for candidate, norm in zip(candidates, norms, strict=True):
+        if candidate.verdict == "kept" and norm > longest:
+            start = candidate.start.state
+            candidate.state = clipped(candidate.state, start, longest / norm)
+            candidate.is_changed, candidate.reason = True, CLIPPED
 
 
-def shortened(state: State, global_state: State, share: float) -> dict[str, Tensor]:
+def clipped(state: State, global_state: State, share: float) -> dict[str, Tensor]:
     r"""Go only a share of the way, :math:`w_g + t (w_k - w_g)`; counters stay."""
     return {
         name: _between(global_state[name].to(value.dtype), value, share)
@@ -57,7 +53,15 @@ def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
     return start.lerp(end, share).where(start != end, end)
 
 
-def _length(state: State, start: State, names: Collection[str]) -> float:
+def _norm(candidate: Candidate, names: Collection[str]) -> float:
+    """Give the Euclidean norm of an update's parameters, unless scoring has it."""
+    if candidate.norm is None:
+        candidate.norm = update_norm(candidate.state, candidate.start.state, names)
+    return candidate.norm
+
+
+def update_norm(state: State, start: State, names: Collection[str]) -> float:
+    """Compute the Euclidean norm of a delta over the named real arrays."""
     squares = [
         torch.linalg.vector_norm(state[n] - start[n], dtype=torch.float64).square()
         for n in names

@@ -1,14 +1,13 @@
-"""Scores to selection: how many clients to drop, and which."""
+"""Scores to verdicts: how many clients to drop, and which."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Literal
 
+from flwr_vdcs.admission import Candidate, admitted
 from flwr_vdcs.errors import NumMaliciousError
-from flwr_vdcs.flower.replies import Update
-from flwr_vdcs.report import DECIMALS, Decision
+from flwr_vdcs.report import DECIMALS, OUT_OF_MEMORY, TOO_FEW
 
 NumMalicious = int | float | Literal["auto"]
 
@@ -21,25 +20,6 @@ MIN_UPDATES = 3
 
 ROUNDING = 1e-9
 """0.29 * 100 is 28.999999999999996 in floating point, and means 29."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which of a round's updates go on.
-
-    Attributes
-    ----------
-    decisions
-        One for each update, in their order.
-    num_malicious
-        M in this round.
-    skipped
-        Why none goes on, or nothing.
-    """
-
-    decisions: tuple[Decision, ...]
-    num_malicious: int
-    skipped: str
 
 
 def check_num_malicious(num_malicious: object) -> NumMalicious:
@@ -98,54 +78,79 @@ def can_select(num_updates: int, num_to_drop: int) -> bool:
     return num_updates >= MIN_UPDATES and num_to_drop < num_updates - 1
 
 
-def lowest(scores: Mapping[int, float], num_to_drop: int) -> frozenset[int]:
+def lowest(candidates: Sequence[Candidate], num_to_drop: int) -> list[Candidate]:
     """Find the updates with the lowest scores (Eq. 19); of equals, the earlier.
 
     What is beyond `flwr_vdcs.report.DECIMALS` is rounding.
     """
-    order = sorted(scores, key=lambda place: round(scores[place], DECIMALS))
-    return frozenset(order[:num_to_drop])
+    scored = [(each.score, each) for each in candidates if each.score is not None]
+    scored.sort(key=lambda pair: round(pair[0], DECIMALS))
+    return [candidate for _, candidate in scored[:num_to_drop]]
 
 
-def decide(
-    updates: Sequence[Update],
-    refused: Mapping[int, str],
-    scores: Mapping[int, float],
-    num_malicious: int,
+def select(
+    candidates: Sequence[Candidate],
+    num_malicious: NumMalicious,
+    threshold: float | None,
     *,
-    skipped: str = "",
-    reasons: Mapping[int, str] | None = None,
-) -> tuple[Decision, ...]:
-    """Give the decision on each update, in their order.
+    num_banned: int = 0,
+    has_failed: bool = False,
+) -> tuple[int, bool]:
+    """Give each update of a round its verdict.
 
     Parameters
     ----------
-    updates
-        The updates of the round.
-    refused
-        Why some of them are quarantined, by their place.
-    scores
-        The scores of the others, by their place.
+    candidates
+        One for each reply, scored where it could be.
     num_malicious
-        M, the number to drop.
-    skipped
-        Why none is to be aggregated, or nothing.
-    reasons
-        What there is to say of single updates, by their place.
+        M, as the user gave it; 0 is a dry run.
+    threshold
+        With ``"auto"``, lower scores are dropped.
+    num_banned
+        How many clients were not asked, as they are banned.
+    has_failed
+        Whether the server could not score at all.
+
+    Returns
+    -------
+    int, bool
+        M in this round, and whether the round is skipped.
     """
-    low = lowest(scores, num_malicious)
+    scores = [each.score for each in candidates if each.score is not None]
+    num_to_drop = count_malicious(num_malicious, scores, threshold, num_banned)
+    if is_protecting(num_malicious):
+        _quarantine_failures(candidates)
+        if reason := _reason_to_skip(candidates, num_to_drop, has_failed=has_failed):
+            _drop(admitted(candidates), reason)
+            return num_to_drop, True
+    _drop_lowest(candidates, num_to_drop)
+    return num_to_drop, False
 
-    def decision(place: int, client_id: str) -> Decision:
-        score = scores.get(place)
-        if place in refused:
-            return Decision(client_id, "quarantined", None, refused[place])
-        if skipped:
-            return Decision(client_id, "dropped", score, skipped)
-        if place in low:
-            reason = f"among the {num_malicious} lowest of {len(scores)} scores"
-            why = reasons.get(place) if reasons else None
-            reason = f"{reason}: {why}" if why else reason
-            return Decision(client_id, "dropped", score, reason)
-        return Decision(client_id, "kept", score)
 
-    return tuple(decision(place, u.client_id) for place, u in enumerate(updates))
+def _reason_to_skip(
+    candidates: Sequence[Candidate], num_to_drop: int, *, has_failed: bool
+) -> str:
+    if has_failed:
+        return OUT_OF_MEMORY
+    return "" if can_select(len(admitted(candidates)), num_to_drop) else TOO_FEW
+
+
+def _quarantine_failures(candidates: Sequence[Candidate]) -> None:
+    """Refuse the admitted updates that could not be scored."""
+    for candidate in admitted(candidates):
+        if candidate.failure:
+            candidate.verdict, candidate.reason = "quarantined", candidate.failure
+
+
+def _drop(candidates: Sequence[Candidate], reason: str) -> None:
+    for candidate in candidates:
+        candidate.verdict, candidate.reason = "dropped", reason
+
+
+def _drop_lowest(candidates: Sequence[Candidate], num_to_drop: int) -> None:
+    """Drop the lowest scores; updates without a score are kept."""
+    num_scored = sum(each.score is not None for each in candidates)
+    among = f"among the {num_to_drop} lowest of {num_scored} scores"
+    for candidate in lowest(candidates, num_to_drop):
+        why = candidate.explanation
+        _drop([candidate], f"{among}: {why}" if why else among)

@@ -1,18 +1,34 @@
 """The strategy to wrap: whether it can be, and what it means for it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from flwr.server.strategy import Bulyan as LegacyBulyan
 from flwr.server.strategy import Strategy as LegacyStrategy
 from flwr.serverapp.strategy import Strategy
 
 from flwr_vdcs.errors import UnsupportedStrategyError
-from flwr_vdcs.flower.replies import MetricKeys
 
 AnyStrategy = Strategy | LegacyStrategy
 
 DIFFERENTIAL_PRIVACY = ("DifferentialPrivacy", "DPFedAvg")
 DECISION_TREES = ("FedXgb",)
+
+
+@dataclass(frozen=True)
+class MetricKeys:
+    """Metrics that decide how much a client's arrays count.
+
+    Attributes
+    ----------
+    weight
+        The number of examples, or None where no strategy names it.
+    loss
+        The training loss, where a strategy weighs clients by it (q-FedAvg).
+    """
+
+    weight: str | None = None
+    loss: str | None = None
 
 
 def check_strategy(strategy: object) -> AnyStrategy:

@@ -1,5 +1,6 @@
 """The adapter to Flower's legacy API: ``aggregate_fit`` on checked results."""
 
+from abc import abstractmethod
 from dataclasses import replace
 
 from flwr.common import (
@@ -15,17 +16,13 @@ from flwr.server.client_manager import ClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.strategy import Strategy
 
-from flwr_vdcs.admission.npy import encode
-from flwr_vdcs.errors import SecureAggregationError
+from flwr_vdcs.admission import Candidate, EncodedArrays, Update, encode, kind_of
+from flwr_vdcs.errors import RoundOrderError, SecureAggregationError, quoted
 from flwr_vdcs.flower.compatibility import minimum_results
-from flwr_vdcs.flower.replies import (
-    encoded_parameters,
-    update_from_legacy_evaluation,
-    update_from_result,
-)
-from flwr_vdcs.records.journal import Journal
+from flwr_vdcs.history import History
+from flwr_vdcs.records import Journal
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.round import Guard
+from flwr_vdcs.round import Examiner, RoundStart
 
 FitResults = list[tuple[ClientProxy, FitRes]]
 FitFailures = list[tuple[ClientProxy, FitRes] | BaseException]
@@ -34,12 +31,18 @@ EvaluateFailures = list[tuple[ClientProxy, EvaluateRes] | BaseException]
 
 
 class LegacyAdapter(Strategy):
-    """Hand the wrapped strategy only those results that the guard keeps."""
+    """Hand the wrapped strategy only those results that are kept."""
 
     strategy: Strategy
-    _guard: Guard
+    _examiner: Examiner
+    _history: History
     _journal: Journal
     _equal_weights: bool
+    _start: RoundStart | None
+
+    @abstractmethod
+    def _save(self) -> None:
+        """Write the state, once the round is over."""
 
     def initialize_parameters(self, client_manager: ClientManager) -> Parameters | None:
         """Let the wrapped strategy give the initial parameters."""
@@ -48,13 +51,16 @@ class LegacyAdapter(Strategy):
     def configure_fit(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
     ) -> list[tuple[ClientProxy, FitIns]]:
-        """Note the global model and let the wrapped strategy sample clients."""
-        self._guard.start_round(encoded_parameters(parameters))
+        """Let the wrapped strategy sample clients, and note what they are sent."""
         asked = self.strategy.configure_fit(server_round, parameters, client_manager)
-        banned = self._guard.withhold(proxy.cid for proxy, _ in asked)
-        left = [(proxy, ins) for proxy, ins in asked if proxy.cid not in banned]
+        sent = {proxy.cid: _encoded(ins.parameters) for proxy, ins in asked}
+        start = self._examiner.start(_encoded(parameters), sent, self._history)
+        self._start = start
+        left = [(proxy, ins) for proxy, ins in asked if proxy.cid not in start.banned]
         if asked and not left:  # Flower ends such a round here
-            self._journal.note_training(self._guard.examine(server_round, []).report)
+            nothing = self._examiner.examine(server_round, start, [], self._history)
+            self._journal.note_training(nothing.report)
+            self._save()
         return left
 
     def aggregate_fit(
@@ -64,29 +70,35 @@ class LegacyAdapter(Strategy):
 
         Raises
         ------
+        RoundOrderError
+            If no round was configured before.
         SecureAggregationError
             If all results share one parameters object and there are any to drop.
         """
         if _are_aggregated_already(results):
             return self._pass_through(server_round, results, failures)
-        updates = [update_from_result(proxy.cid, result) for proxy, result in results]
-        examination = self._guard.examine(server_round, updates)
-        report = examination.report
-        self._journal.note_training(report, examination.problem)
+        if self._start is None:
+            raise RoundOrderError
+        updates = [_update(proxy.cid, result) for proxy, result in results]
+        examined = self._examiner.examine(
+            server_round, self._start, updates, self._history
+        )
+        report = examined.report
+        self._journal.note_training(report, examined.problem)
         nobody_answered = not results and not failures
-        if report.is_empty or nobody_answered or self._are_too_few(report):
-            return None, dict(report.counts())
-
-        in_order = {
-            place: ndarrays_to_parameters([encode(array) for array in arrays.values()])
-            for place, arrays in examination.normalised.items()
-        }
-        kept = [
-            (proxy, self._forwarded(result, in_order.get(place)))
-            for place, (proxy, result) in enumerate(results)
-            if report.decisions[place].verdict == "kept"
-        ]
-        aggregate, metrics = self.strategy.aggregate_fit(server_round, kept, failures)
+        aggregate, metrics = None, None
+        if not (report.is_empty or nobody_answered or self._are_too_few(report)):
+            kept = [
+                (proxy, self._forwarded(result, candidate))
+                for (proxy, result), candidate in zip(
+                    results, examined.candidates, strict=True
+                )
+                if candidate.verdict == "kept"
+            ]
+            aggregate, metrics = self.strategy.aggregate_fit(
+                server_round, kept, failures
+            )
+        self._save()
         return aggregate, {**(metrics or {}), **report.counts()}
 
     def configure_evaluate(
@@ -96,18 +108,15 @@ class LegacyAdapter(Strategy):
         asked = self.strategy.configure_evaluate(
             server_round, parameters, client_manager
         )
-        banned = self._guard.banned(proxy.cid for proxy, _ in asked)
+        banned = self._history.ledger.banned(proxy.cid for proxy, _ in asked)
         return [(proxy, ins) for proxy, ins in asked if proxy.cid not in banned]
 
     def aggregate_evaluate(
         self, server_round: int, results: EvaluateResults, failures: EvaluateFailures
     ) -> tuple[float | None, dict[str, Scalar]]:
         """Let the wrapped strategy aggregate the results that can be aggregated."""
-        updates = [
-            update_from_legacy_evaluation(proxy.cid, result)
-            for proxy, result in results
-        ]
-        report = self._guard.examine_claims(server_round, updates)
+        claims = [_claims(proxy.cid, result) for proxy, result in results]
+        report = self._examiner.examine_claims(server_round, claims)
         self._journal.note_evaluation(report)
         if report.is_empty:
             return None, {}
@@ -129,10 +138,11 @@ class LegacyAdapter(Strategy):
             self._journal.note_shortage(report, quorum)
         return is_short
 
-    def _forwarded(self, result: FitRes, in_order: Parameters | None) -> FitRes:
+    def _forwarded(self, result: FitRes, candidate: Candidate) -> FitRes:
         """Give the result itself where nothing of it has to change."""
-        if in_order is not None:
-            result = replace(result, parameters=in_order)
+        if candidate.is_changed:
+            arrays = [encode(tensor) for tensor in candidate.state.values()]
+            result = replace(result, parameters=ndarrays_to_parameters(arrays))
         if self._equal_weights:
             result = replace(result, num_examples=1)
         return result
@@ -140,7 +150,7 @@ class LegacyAdapter(Strategy):
     def _pass_through(
         self, server_round: int, results: FitResults, failures: FitFailures
     ) -> tuple[Parameters | None, dict[str, Scalar]]:
-        if self._guard.is_protecting:
+        if self._examiner.is_protecting:
             raise SecureAggregationError
         self._journal.note_blindness()
         return self.strategy.aggregate_fit(server_round, results, failures)
@@ -150,3 +160,32 @@ def _are_aggregated_already(results: FitResults) -> bool:
     """Secure aggregation gives all clients one and the same object."""
     objects = {id(result.parameters) for _, result in results}
     return len(results) > 1 and len(objects) == 1
+
+
+def _update(client_id: str, result: FitRes) -> Update:
+    """Read a result of a fit."""
+    arrays = _encoded(result.parameters)
+    defect = "" if arrays else "expected the model's arrays, found none"
+    return _read(client_id, result, arrays, defect)
+
+
+def _claims(client_id: str, result: EvaluateRes) -> Update:
+    """Read a result of an evaluation."""
+    loss = result.loss
+    defect = f"loss: expected a number, found {quoted(loss)}" if kind_of(loss) else ""
+    return _read(client_id, result, {}, defect)
+
+
+def _read(
+    client_id: str, result: FitRes | EvaluateRes, arrays: EncodedArrays, defect: str
+) -> Update:
+    """Ask for a weight too, as every legacy strategy does."""
+    weight: object = result.num_examples
+    if weight is None:
+        defect = defect or "num-examples: expected a positive number, found None"
+    return Update(client_id, arrays, weight, result.metrics or {}, defect=defect)
+
+
+def _encoded(parameters: Parameters) -> EncodedArrays:
+    """Take the bytes out of parameters, keyed by position."""
+    return {str(place): data for place, data in enumerate(parameters.tensors)}

@@ -6,11 +6,13 @@ single step is mostly noise once a model has been trained for some rounds; what 
 rounds have in common is not.
 """
 
-from collections.abc import Collection
-
 import torch
+from torch import Tensor
 
-from flwr_vdcs.admission.npy import State
+from flwr_vdcs.admission import State
+
+MOMENTUM, LAST = "momentum/", "last/"
+"""How the names of saved arrays begin."""
 
 DECAY = 0.95
 """What is left of a step one round later: about twenty rounds count."""
@@ -19,41 +21,66 @@ DECAY = 0.95
 class Momentum:
     """Follow the global model over the rounds.
 
-    Parameters
-    ----------
-    names
-        The parameters to follow.
-
     Attributes
     ----------
     state : dict of str to Tensor
-        The momentum, in at least float32; empty in the first round.
+        The momentum by parameter, in at least float32; empty in the first round.
+    last : dict of str to Tensor
+        The parameters of the last global model that was followed.
     """
 
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = names
-        self._last: State | None = None
-        self.state: dict[str, torch.Tensor] = {}
+    def __init__(self) -> None:
+        self.state: dict[str, Tensor] = {}
+        self.last: State = {}
 
-    def follow(self, global_state: State) -> None:
-        """Take the step from the last global state to this one.
+    def follow(self, parameters: State) -> None:
+        """Take the step from the last global model's parameters to these.
 
-        The state is kept until the next one comes, so it must not be changed.
+        They are kept until the next ones come, so they must not be changed.
         """
-        if self._last is not None:
+        if self.last:
             self.state = {
-                name: _advanced(self.state.get(name), self._last[name], value)
-                for name, value in global_state.items()
-                if name in self._last
-                and name in self._names
-                and value.is_floating_point()
+                name: _advanced(self.state.get(name), self.last[name], value)
+                for name, value in parameters.items()
+                if _is_step(self.last.get(name), value)
             }
-        self._last = global_state
+        self.last = parameters
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give copies of the momentum and of the last parameters."""
+        momentum = {f"{MOMENTUM}{n}": t.clone() for n, t in self.state.items()}
+        return momentum | {f"{LAST}{n}": t.clone() for n, t in self.last.items()}
+
+    def load_state_dict(self, arrays: State) -> None:
+        """Go on from a state.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If it is no state of a momentum; then nothing is changed.
+        """
+        state, last = _named(MOMENTUM, arrays), _named(LAST, arrays)
+        for name, tensor in state.items():
+            if tensor.shape != last[name].shape or not tensor.is_floating_point():
+                raise ValueError(f"the momentum of {name!r} does not fit its parameter")
+        self.state, self.last = state, last
 
 
-def _advanced(
-    momentum: torch.Tensor | None, last: torch.Tensor, now: torch.Tensor
-) -> torch.Tensor:
+def _named(kind: str, arrays: State) -> dict[str, Tensor]:
+    """Copy the arrays of one kind, as those of the momentum are changed in place."""
+    return {
+        name.removeprefix(kind): tensor.clone()
+        for name, tensor in arrays.items()
+        if name.startswith(kind)
+    }
+
+
+def _is_step(last: Tensor | None, now: Tensor) -> bool:
+    """Tell whether there is a step from one to the other."""
+    return now.is_floating_point() and last is not None and last.shape == now.shape
+
+
+def _advanced(momentum: Tensor | None, last: Tensor, now: Tensor) -> Tensor:
     dtype = torch.promote_types(now.dtype, torch.float32)
     step = now.to(dtype) - last.to(dtype)
     return step if momentum is None else momentum.mul_(DECAY).add_(step)

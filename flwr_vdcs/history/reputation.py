@@ -10,14 +10,14 @@ the scoring has a threshold for bans, only drops below it count: with M given, h
 clients are dropped too when fewer than M are malicious.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
-from flwr_vdcs.history.last_clients import LastClients
-from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.history._last_clients import LastClients
+from flwr_vdcs.report import Decision
 
 EVEN = 0.5
 """A client refused less often is more often of use."""
@@ -143,14 +143,14 @@ class Ledger:
         return found
 
     def note(
-        self, report: RoundReport, threshold: float | None = None
+        self, decisions: Sequence[Decision], threshold: float | None = None
     ) -> tuple[str, ...]:
         """Note a round's decisions, and name those banned from now on.
 
         Parameters
         ----------
-        report
-            The round's decisions.
+        decisions
+            What became of each client; none where the round was skipped.
         threshold
             Where the scoring has one, drops with a higher score tell nothing.
         """
@@ -158,13 +158,13 @@ class Ledger:
         if self.reputation is None:
             return ()
         self._release()
-        if report.skipped:
+        if not decisions:
             return ()
-        share_dropped = _share_dropped(report)
-        for decision in report.decisions:
+        share_dropped = _share_dropped(decisions)
+        for decision in decisions:
             if not _is_by_number(decision, threshold):
                 self._weigh(decision, share_dropped, self.reputation)
-        return self._ban(report, self.reputation)
+        return self._ban(decisions, self.reputation)
 
     def pardon(self, client_id: str) -> bool:
         """Forget all evidence against a client, and its ban; tell if there was any."""
@@ -209,15 +209,17 @@ class Ledger:
         else:
             self._standings.pop(decision.client_id, None)
 
-    def _ban(self, report: RoundReport, reputation: Reputation) -> tuple[str, ...]:
+    def _ban(
+        self, decisions: Sequence[Decision], reputation: Reputation
+    ) -> tuple[str, ...]:
         """Ban those with the most evidence, though never half of a round's clients."""
         guilty = {
             client_id: standing.evidence
             for client_id, standing in self._standings.items()
             if standing.parole is None and standing.evidence >= reputation.limit
         }
-        clients = {decision.client_id for decision in report.decisions}
-        room = max(0, (len(clients) - 1) // 2 - report.num_banned)
+        clients = {decision.client_id for decision in decisions}
+        room = max(0, (len(clients) - 1) // 2 - _count_of("banned", decisions))
         worst = sorted(guilty, key=lambda client_id: -guilty[client_id])[:room]
         for client_id in worst:
             parole = self.num_rounds + reputation.parole
@@ -241,9 +243,14 @@ def _is_by_number(decision: Decision, threshold: float | None) -> bool:
     return decision.score >= threshold
 
 
-def _share_dropped(report: RoundReport) -> float:
-    num_scored = report.num_kept + report.num_dropped
-    return report.num_dropped / num_scored if num_scored else 0.0
+def _share_dropped(decisions: Sequence[Decision]) -> float:
+    num_dropped = _count_of("dropped", decisions)
+    num_scored = num_dropped + _count_of("kept", decisions)
+    return num_dropped / num_scored if num_scored else 0.0
+
+
+def _count_of(verdict: str, decisions: Sequence[Decision]) -> int:
+    return sum(decision.verdict == verdict for decision in decisions)
 
 
 def _standing(evidence: float, parole: int | None) -> Standing:

@@ -4,11 +4,11 @@ A scoring judges one round at a time. What it wants to know again of a client, s
 numbers, stands here until that client's next update is scored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from flwr_vdcs.history.last_clients import LastClients
+from flwr_vdcs.history._last_clients import LastClients
 
 Record = Mapping[str, float]
 """What is remembered of one client, by name."""
@@ -20,15 +20,14 @@ class TrackRecords:
     def __init__(self) -> None:
         self._records: LastClients[Record] = LastClients()
 
-    def of(self, client_ids: Sequence[str]) -> list[Record]:
-        """Give the clients' records, empty ones for clients without."""
-        return [self._records.get(client_id, {}) for client_id in client_ids]
+    def of(self, client_id: str) -> Record:
+        """Give a client's record, an empty one if there is none."""
+        return self._records.get(client_id, {})
 
-    def note(self, records: Mapping[str, Record]) -> None:
-        """Replace records; one with a number that is not finite leaves the old."""
-        for client_id, record in records.items():
-            if all(map(isfinite, record.values())):
-                self._records.note(client_id, record)
+    def note(self, client_id: str, record: Record) -> None:
+        """Replace a record; one with a number that is not finite leaves the old."""
+        if all(map(isfinite, record.values())):
+            self._records.note(client_id, record)
 
     def forget(self, client_id: str) -> bool:
         """Remember nothing of a client; tell whether there was anything."""

@@ -14,6 +14,10 @@ MAX_SEED = 2**53
 """Seeds stay exact in readers of JSON that know floating point only."""
 
 
+NUM_SAMPLES_TO_TRY = 2
+"""Enough to see whether a model runs; batch normalisation needs more than one."""
+
+
 def gaussian(input_shape: tuple[int, ...]) -> VirtualSamples:
     """Draw standard normal samples of one input shape (Section 3.2, step 1)."""
 

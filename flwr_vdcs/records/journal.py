@@ -4,11 +4,11 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 
-from flwr_vdcs.decision.selection import NumMalicious
+from flwr_vdcs.decision import NumMalicious
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.records.audit_log import AuditLog
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.scoring.base import is_blind
+from flwr_vdcs.scoring import is_blind
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""

@@ -1,1 +1,27 @@
 """Admitted to scores: how consistent each update is with the others."""
+
+from flwr_vdcs.scoring.base import Judgement, Scoring
+from flwr_vdcs.scoring.delegating import DelegatingScoring
+from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.scoring.paper import (
+    PaperScoring,
+    consistency_scores,
+    similarity_matrix,
+)
+from flwr_vdcs.scoring.resolve import INSENSITIVE, is_blind, resolve_scoring
+from flwr_vdcs.scoring.run import Scored, score
+
+__all__ = [
+    "INSENSITIVE",
+    "DelegatingScoring",
+    "HardenedScoring",
+    "Judgement",
+    "PaperScoring",
+    "Scored",
+    "Scoring",
+    "consistency_scores",
+    "is_blind",
+    "resolve_scoring",
+    "score",
+    "similarity_matrix",
+]

@@ -1,53 +1,120 @@
-"""Scorings: which features to look at, and how to turn them into scores."""
+"""What a scoring is: which parts it must have, which it may, and what holds without."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from jaxtyping import Float
-from torch import Tensor, stack, sub
+from torch import Tensor
 
-from flwr_vdcs.admission.npy import State
-from flwr_vdcs.errors import UnknownScoringError
-from flwr_vdcs.probe.probe import Probe
-from flwr_vdcs.scoring.cosine import consistency_scores
-from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.admission import State
+from flwr_vdcs.probe import RoundContext
+
+TINY = torch.finfo(torch.float64).tiny
 
 Features = Tensor | Mapping[str, Tensor]
 """What a scoring looks at: one tensor, or several by name."""
 
 
-@runtime_checkable
-class Scoring(Protocol):
+@dataclass(frozen=True)
+class Judgement:
+    """Scores, and what goes with them.
+
+    Attributes
+    ----------
+    scores : Tensor
+        One for each client; higher is more consistent.
+    reasons : list of str
+        A sentence for each client, reported for those that are dropped; may be empty.
+    remembered : dict
+        By name a number for each client. When the same clients are scored next, it
+        stands under that name among their features.
+    norms : Tensor or None
+        The Euclidean norm of each client's parameter delta, if the scoring has computed
+        it. Otherwise it is computed where kept updates are clipped.
+    """
+
+    scores: Float[Tensor, " clients"]
+    reasons: Sequence[str] = ()
+    remembered: Mapping[str, Float[Tensor, " clients"]] = field(default_factory=dict)
+    norms: Float[Tensor, " clients"] | None = None
+
+
+class Scoring(ABC):
     """A view of the updates and a way to score it.
 
-    The M lowest scores are dropped. ``features`` is called once a client and
-    ``scores`` once a round. An update is quarantined if its features cannot be computed
-    or have other shapes than most, or its score is not finite. If features can be
-    computed for no update and not for the global model either, the run ends with
-    `flwr_vdcs.errors.ScoringError`.
+    The M lowest scores are dropped. A subclass must have ``name``, ``features`` and
+    ``scores``; the other attributes have the defaults given here. An object that has
+    the same parts without being a subclass will do as well. All parts are checked when
+    the strategy is constructed.
 
-    An object may have more than is asked for here: ``threshold``, a number, lets
-    ``num_malicious="auto"`` drop what scores lower; ``ban_threshold``, a number (the
-    threshold if there is none), lets only lower drops count towards a ban;
-    ``max_update``, a number, has kept updates shortened to this multiple of the median
-    one; ``needs_momentum``, if false, saves the memory of ``probe.momentum``. Instead
-    of ``scores`` its ``judge(features)`` is called, if it has one, which
-    gives a `Judgement`: scores, reasons, and numbers to remember of each client. These
-    stand among the features when the same clients are scored next, under the names in
-    ``remembered``; new clients have zeros there.
+    ``features`` is called once a client and ``scores`` once a round. An update is
+    quarantined if its features cannot be computed or have other shapes than most, or
+    its score is not finite. If features can be computed for no update and not for the
+    global model either, the run ends with `flwr_vdcs.errors.ScoringError`.
+
+    Attributes
+    ----------
+    name : str
+        Stands in reports and in the audit log.
+    threshold : float or None
+        With ``num_malicious="auto"`` lower scores are dropped. Without one, ``"auto"``
+        is refused.
+    ban_threshold : float or None
+        Only drops with a lower score count towards a ban; with None every drop does.
+        It is ``threshold`` unless it is set.
+    max_update : float or None
+        A kept update that is longer than this multiple of the median one is clipped to
+        it; with None none is.
+    needs_momentum : bool
+        Whether the global model's momentum is kept for it, which takes as much memory
+        as two copies of the model's parameters.
+    needs_sensitivity : bool
+        Whether scores tell little where the features do not vary with the virtual
+        samples.
+    remembered : tuple of str
+        Names of numbers to know again when the same clients are scored next. They stand
+        among the features, where new clients have zeros; `judge` gives the new ones.
     """
 
     name: str
+    threshold: float | None = None
+    max_update: float | None = None
+    needs_momentum: bool = True
+    needs_sensitivity: bool = True
+    remembered: Sequence[str] = ()
 
-    def features(self, probe: Probe, global_state: State, update: State) -> Any:
+    @property
+    def ban_threshold(self) -> float | None:
+        """The threshold for bans, which is that for drops unless it is set."""
+        return self.threshold
+
+    @abstractmethod
+    def features(
+        self, context: RoundContext, global_state: State, update: State
+    ) -> Any:
         """Look at one update.
+
+        Parameters
+        ----------
+        context : RoundContext
+            The round: runs the model on the virtual samples, and has the seed and the
+            momentum.
+        global_state : dict of str to Tensor
+            What this client was sent, by the model's names.
+        update : dict of str to Tensor
+            What it answered.
 
         Returns
         -------
         Tensor or dict of str to Tensor
-            Of the same shapes for every update of a round.
+            Of the same shapes for every update of a round. In a dictionary, the name
+            ``"sensitivity"`` is for how much the features vary with the samples.
         """
 
+    @abstractmethod
     def scores(self, features: Any) -> Float[Tensor, " clients"]:
         """Score the updates of a round; higher is more consistent.
 
@@ -57,82 +124,26 @@ class Scoring(Protocol):
             What ``features`` gave, stacked: the first axis is that of the clients.
         """
 
+    def judge(self, features: Any) -> Judgement:
+        """Give scores with all that goes with them; override it to say more.
 
-class PaperScoring:
-    r"""The published score: Algorithm 1 of the paper, exactly.
+        Parameters
+        ----------
+        features : Tensor or dict of str to Tensor
+            As for ``scores``, with what is remembered of the clients.
+        """
+        return Judgement(self.scores(features))
 
-    The features are those of the model with the deviations
-    :math:`\Delta w_k = w_k - w^g` for parameters (Eqs. 13 to 16); a client's score is
-    the mean cosine similarity of its features with the others' (Eqs. 17 and 18).
+
+def variation(
+    features: Float[Tensor, "samples ..."],
+) -> Float[Tensor, ""]:
+    """Measure how much of the length of some rows is not common to them all.
+
+    It is 0 where all rows are the same, and 1 where they add up to nothing.
     """
-
-    name = "paper"
-    needs_momentum = False
-
-    def features(
-        self, probe: Probe, global_state: State, update: State
-    ) -> Float[Tensor, "samples features"]:
-        """Run the feature extractor with the update's deviations as parameters."""
-
-        def load_deviation(name: str, out: Tensor) -> None:
-            if out.is_floating_point():
-                sub(update[name], global_state[name], out=out)
-            else:
-                out.copy_(update[name] - global_state[name])
-
-        return probe.features(load_deviation)
-
-    def scores(
-        self, features: Float[Tensor, "clients samples features"]
-    ) -> Float[Tensor, " clients"]:
-        """Take the mean cosine similarity with the other clients."""
-        return consistency_scores(features)
-
-
-SCORINGS: Mapping[str, type[Scoring]] = {
-    PaperScoring.name: PaperScoring,
-    HardenedScoring.name: HardenedScoring,
-}
-
-
-INSENSITIVE = 1e-3
-"""Features that vary less than this with the virtual samples say the same of all."""
-
-
-def is_blind(scoring: str, sensitivity: float | None) -> bool:
-    """Tell whether the scoring of that name saw little in a round, and depends on it.
-
-    Parameters
-    ----------
-    scoring
-        A name, as reports and audit logs have it.
-    sensitivity
-        How much the features varied with the virtual samples; None if unknown.
-    """
-    if sensitivity is None or scoring == HardenedScoring.name:
-        return False
-    return sensitivity < INSENSITIVE
-
-
-def stacked(rows: Sequence[Any]) -> Features:
-    """Put what was seen of each update together."""
-    if isinstance(rows[0], Tensor):
-        return stack([*rows])
-    return {name: stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def resolve_scoring(scoring: object) -> Scoring:
-    """Give the scoring of that name, or the user's own.
-
-    Raises
-    ------
-    UnknownScoringError
-        If there is none of that name, or the object lacks a part of `Scoring`, whose
-        name is a string.
-    """
-    if isinstance(scoring, str) and scoring in SCORINGS:
-        return SCORINGS[scoring]()
-    is_instance = not isinstance(scoring, str | type)
-    if is_instance and isinstance(scoring, Scoring) and isinstance(scoring.name, str):
-        return scoring
-    raise UnknownScoringError(scoring, SCORINGS)
+    rows = features.double().flatten(1)
+    rows = rows / rows.abs().max().clamp_min(TINY)
+    spread: Tensor = torch.linalg.vector_norm(rows - rows.mean(0))
+    length: Tensor = torch.linalg.vector_norm(rows)
+    return spread / length.clamp_min(TINY)

@@ -1,106 +1,244 @@
-"""Seen to scored: what a scoring makes of a round."""
+"""Admitted to scores: what a scoring sees in each update, and what it makes of all."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from flwr_vdcs.admission.npy import State
-from flwr_vdcs.errors import InvalidArgumentError, listed
-from flwr_vdcs.history.track_records import Record
-from flwr_vdcs.probe.probe import Probe
-from flwr_vdcs.scoring.base import Features, Scoring, stacked
-from flwr_vdcs.scoring.cosine import variation
-from flwr_vdcs.scoring.features import MIN_SCORED, is_out_of_memory, look_at
-from flwr_vdcs.scoring.judgement import Judgement
-from flwr_vdcs.scoring.traits import traits_of
+from flwr_vdcs.admission import Candidate
+from flwr_vdcs.errors import InvalidArgumentError, ScoringError, listed
+from flwr_vdcs.probe import RoundContext
+from flwr_vdcs.scoring.base import Features, Judgement, Scoring, variation
+
+MIN_SCORED = 2
+
+UNLIKE = "its features have other shapes than the others'"
+
+SAYS_OUT_OF_MEMORY = ("can't allocate memory", "_ALLOC_FAILED", "out of memory")
+"""What PyTorch's errors say that are of no class of their own."""
+
+Layout = torch.Size | frozenset[tuple[Any, torch.Size]] | None
+"""The shapes of features by name; None for what is neither tensor nor tensors."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a scoring made of a round's updates, by their place.
+    """What came of scoring a round, besides what stands in the candidates.
 
     Attributes
     ----------
-    scores
-        The scores, all finite.
-    failed
-        Why the others have none.
-    reasons
-        What the scoring has to say of single updates.
     sensitivity
         How much the features vary with the virtual samples; None without any.
-    remembered
-        What the scoring wants to know again when the same clients are scored next.
     problem
         Why the server could not score at all.
     """
 
-    scores: Mapping[int, float] = field(default_factory=dict)
-    failed: Mapping[int, str] = field(default_factory=dict)
-    reasons: Mapping[int, str] = field(default_factory=dict)
     sensitivity: float | None = None
-    remembered: Mapping[int, Record] = field(default_factory=dict)
     problem: Exception | None = None
 
 
 def score(
-    states: Mapping[int, State],
-    global_state: State,
-    scoring: Scoring,
-    probe: Probe,
-    past: Mapping[int, Record] | None = None,
+    candidates: Sequence[Candidate], context: RoundContext, scoring: Scoring
 ) -> Scored:
     """Score a round's admitted updates; a single one has nobody to be compared with.
 
-    ``past`` is what the scoring remembered of their clients.
+    Parameters
+    ----------
+    candidates
+        The admitted ones, with what is remembered of their clients. They get a
+        ``score`` with its ``explanation``, or a ``failure``.
+    context
+        The round.
+    scoring
+        How to score.
+
+    Raises
+    ------
+    ScoringError
+        If the scoring fails for every update, and for the global model too.
+    InvalidArgumentError
+        If it gives something else than a scoring may.
     """
     try:
-        return _score(states, global_state, scoring, probe, past or {})
+        seen = _look_at(candidates, context, scoring)
+        sensitivity = _sensitivity([each.features for each in seen])
+        if len(seen) >= MIN_SCORED:
+            _judge(seen, scoring)
+        return Scored(sensitivity)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+        for candidate in candidates:
+            candidate.failure = ""  # it was the server's
         return Scored(problem=error)
+    finally:
+        for candidate in candidates:
+            candidate.features = None
 
 
-def _score(
-    states: Mapping[int, State],
-    global_state: State,
-    scoring: Scoring,
-    probe: Probe,
-    past: Mapping[int, Record],
-) -> Scored:
-    seen, failed = look_at(states, global_state, scoring, probe)
-    sensitivity = _sensitivity(list(seen.values()))
-    if len(seen) < MIN_SCORED:
-        return Scored(failed=failed, sensitivity=sensitivity)
-    features = _recalling(stacked(list(seen.values())), seen, scoring, past)
-    judged = _judged(features, len(seen), scoring)
-    scores = dict(zip(seen, judged.scores.tolist(), strict=True))
-    finite = {place: s for place, s in scores.items() if isfinite(s)}
-    unscored = dict.fromkeys(scores.keys() - finite, "its score is not finite")
-    return Scored(
-        finite,
-        {**failed, **unscored},
-        dict(zip(seen, judged.reasons, strict=False)),
-        sensitivity,
-        dict(zip(seen, _records(judged.remembered), strict=False)),
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether the server had no memory, on whatever device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        s in text for s in SAYS_OUT_OF_MEMORY
     )
 
 
-def _judged(features: Features, num_clients: int, scoring: Scoring) -> Judgement:
-    traits = traits_of(scoring)
-    judged = traits.judge(features)
+def is_servers_own(error: Exception) -> bool:
+    """Tell whether it is the server that failed, for which no client is blamed.
+
+    A device that has failed once fails for ever, so it ends the run.
+    """
+    device_error = getattr(torch, "AcceleratorError", ())  # PyTorch before 2.8 has none
+    return is_out_of_memory(error) or isinstance(error, device_error)
+
+
+def stacked(rows: Sequence[Any]) -> Features:
+    """Put what was seen of each update together."""
+    if isinstance(rows[0], Tensor):
+        return torch.stack([*rows])
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _look_at(
+    candidates: Sequence[Candidate], context: RoundContext, scoring: Scoring
+) -> list[Candidate]:
+    """Let the updates be looked at, and give those that can be scored together."""
+    looked: list[tuple[Candidate, Any]] = []
+    last_error: Exception | None = None
+    for candidate in candidates:
+        start = candidate.start.state
+        try:
+            found = scoring.features(context.at(start), start, candidate.state)
+        except Exception as error:
+            if is_servers_own(error):
+                raise
+            last_error = error  # an update made the model raise
+            candidate.failure = f"the model cannot run with it: {type(error).__name__}"
+            continue
+        is_tensor = isinstance(found, Tensor)
+        found = _without_direction_where_not_finite(found) if is_tensor else found
+        looked.append((candidate, found))
+    if last_error and not looked:
+        _check_possible(scoring, context)
+    return _alike(looked, scoring)
+
+
+def _check_possible(scoring: Scoring, context: RoundContext) -> None:
+    """See whether the scoring can look at the global model, if at no update."""
+    try:
+        scoring.features(context, context.global_state, context.global_state)
+    except Exception as error:
+        if is_servers_own(error):
+            raise
+        raise ScoringError(scoring.name, error) from error
+
+
+def _alike(
+    looked: Sequence[tuple[Candidate, Any]], scoring: Scoring
+) -> list[Candidate]:
+    """Give those whose features have the shapes of most."""
+    layouts = [_layout(found) for _, found in looked]
+    known = Counter(layout for layout in layouts if layout is not None)
+    if looked and not known:
+        given = type(looked[0][1]).__name__
+        wanted = (
+            "`features` gives a tensor, or a dictionary of tensors, for each update"
+        )
+        raise _wrong(scoring, wanted, given)
+    usual = known.most_common(1)[0][0] if known else None
+    alike = []
+    for (candidate, found), layout in zip(looked, layouts, strict=True):
+        if layout == usual:
+            candidate.features = found
+            alike.append(candidate)
+        else:
+            candidate.failure = UNLIKE
+    return alike
+
+
+def _layout(found: object) -> Layout:
+    if isinstance(found, Tensor):
+        return found.shape
+    if not isinstance(found, Mapping) or not found:
+        return None
+    if not all(isinstance(each, Tensor) for each in found.values()):
+        return None
+    return frozenset((name, each.shape) for name, each in found.items())
+
+
+def _without_direction_where_not_finite(features: Tensor) -> Tensor:
+    """Let a sample whose features overflow agree with nobody: its cosine is 0."""
+    is_finite = torch.isfinite(features).all(dim=-1, keepdim=True)
+    return torch.where(is_finite, features, 0.0)
+
+
+def _sensitivity(seen: Sequence[Any]) -> float | None:
+    """Average over the updates, or take what the scoring itself measured."""
+    if not seen:
+        return None
+    if not isinstance(seen[0], Tensor):
+        found = [f["sensitivity"] for f in seen if "sensitivity" in f]
+    else:
+        found = [variation(f) for f in seen if f.ndim > 1]
+    mean = torch.stack(found).mean().item() if found else None
+    return mean if mean is not None and isfinite(mean) else None
+
+
+def _judge(seen: Sequence[Candidate], scoring: Scoring) -> None:
+    """Let the scoring judge the round, and note what it says of each update."""
+    features = _recalling(stacked([each.features for each in seen]), seen, scoring)
+    judged = _checked(scoring.judge(features), len(seen), scoring)
+    for candidate, number in zip(seen, judged.scores.tolist(), strict=True):
+        if isfinite(number):
+            candidate.score = number
+        else:
+            candidate.failure = "its score is not finite"
+    for candidate, reason in zip(seen, judged.reasons, strict=False):
+        candidate.explanation = reason
+    for candidate, record in zip(seen, _rows(judged.remembered), strict=False):
+        candidate.remembered = record
+    if judged.norms is not None:
+        for candidate, norm in zip(seen, judged.norms.tolist(), strict=True):
+            candidate.norm = norm
+
+
+def _recalling(
+    features: Features, seen: Sequence[Candidate], scoring: Scoring
+) -> Features:
+    """Add what the scoring remembers of each client; of new ones it knows zeros.
+
+    So it does of a record that lacks a number, which another version wrote.
+    """
+    names = scoring.remembered
+    if not names:
+        return features
+    if isinstance(features, Tensor):
+        wanted = "`features` gives a dictionary, as it has `remembered`"
+        raise _wrong(scoring, wanted, "a tensor")
+    new = dict.fromkeys(names, 0.0)
+    rows = [each.past if each.past.keys() >= new.keys() else new for each in seen]
+    recalled = {name: [row[name] for row in rows] for name in names}
+    return {
+        **features,
+        **{n: torch.tensor(v, dtype=torch.float64) for n, v in recalled.items()},
+    }
+
+
+def _checked(judged: object, num_clients: int, scoring: Scoring) -> Judgement:
     if not isinstance(judged, Judgement):
         raise _wrong(scoring, "`judge` gives a Judgement", type(judged).__name__)
     if _shape(judged.scores) != (num_clients,):
         wanted = f"scores are a tensor of shape ({num_clients},)"
         raise _wrong(scoring, wanted, _shape(judged.scores))
-    if {*judged.remembered} != {*traits.remembered}:
-        wanted = f"`judge` gives {listed(traits.remembered) or 'nothing'} to remember"
+    if {*judged.remembered} != {*scoring.remembered}:
+        wanted = f"`judge` gives {listed(scoring.remembered) or 'nothing'} to remember"
         raise _wrong(scoring, wanted, listed(judged.remembered) or "nothing")
     return judged
 
@@ -114,47 +252,8 @@ def _shape(scores: object) -> tuple[int, ...] | str:
     return tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
 
 
-def _records(remembered: Mapping[str, Tensor]) -> list[Record]:
+def _rows(columns: Mapping[str, Tensor]) -> Iterator[dict[str, float]]:
     """Give each client's numbers by their names."""
-    columns = [values.tolist() for values in remembered.values()]
-    return [
-        dict(zip(remembered, row, strict=True)) for row in zip(*columns, strict=True)
-    ]
-
-
-def _recalling(
-    features: Features,
-    places: Iterable[int],
-    scoring: Scoring,
-    past: Mapping[int, Record],
-) -> Features:
-    """Add what the scoring remembers of each client; of new ones it knows zeros.
-
-    So it does of a record that lacks a number, which another version wrote.
-    """
-    names = traits_of(scoring).remembered
-    if not names:
-        return features
-    if isinstance(features, Tensor):
-        wanted = "`features` gives a dictionary, as it has `remembered`"
-        raise _wrong(scoring, wanted, "a tensor")
-    new = dict.fromkeys(names, 0.0)
-    records = [past.get(place, new) for place in places]
-    rows = [record if record.keys() >= new.keys() else new for record in records]
-    recalled = {name: [row[name] for row in rows] for name in names}
-    return {
-        **features,
-        **{n: torch.tensor(v, dtype=torch.float64) for n, v in recalled.items()},
-    }
-
-
-def _sensitivity(seen: Sequence[Any]) -> float | None:
-    """Average over the updates, or take what the scoring itself measured."""
-    if not seen:
-        return None
-    if not isinstance(seen[0], Tensor):
-        found = [f["sensitivity"] for f in seen if "sensitivity" in f]
-    else:
-        found = [variation(f) for f in seen if f.ndim > 1]
-    mean = torch.stack(found).mean().item() if found else None
-    return mean if mean is not None and isfinite(mean) else None
+    values = [column.tolist() for column in columns.values()]
+    for row in zip(*values, strict=True):
+        yield dict(zip(columns, row, strict=True))

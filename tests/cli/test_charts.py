@@ -11,13 +11,13 @@ pytest.importorskip("pydantic", reason="the report extra is not installed")
 
 import numpy as np
 
-from flwr_vdcs.cli.reporting.decisions import VERDICTS, decisions_of
-from flwr_vdcs.cli.reporting.distributions import histogram, over_rounds
-from flwr_vdcs.cli.reporting.grid import grid_of
-from flwr_vdcs.cli.reporting.heatmaps import score_heatmap, verdict_heatmap
-from flwr_vdcs.cli.reporting.history import histories_of
-from flwr_vdcs.cli.reporting.log import read_log
-from flwr_vdcs.cli.reporting.look import COLOURS, MARKS
+from flwr_vdcs.cli.reporting.charts.distributions import histogram, over_rounds
+from flwr_vdcs.cli.reporting.charts.grid import grid_of
+from flwr_vdcs.cli.reporting.charts.heatmaps import score_heatmap, verdict_heatmap
+from flwr_vdcs.cli.reporting.charts.look import COLOURS, MARKS
+from flwr_vdcs.cli.reporting.reading.decisions import VERDICTS, decisions_of
+from flwr_vdcs.cli.reporting.reading.history import histories_of
+from flwr_vdcs.cli.reporting.reading.log import read_log
 from flwr_vdcs.cli.reporting.text import safe, shortened, wrapped, written
 from tests.cli.logs import (
     HOSTILE,

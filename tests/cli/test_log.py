@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("pydantic", reason="the report extra is not installed")
 
 from flwr_vdcs.cli.outcome import InputError
-from flwr_vdcs.cli.reporting.log import read_log
-from flwr_vdcs.cli.reporting.names import read_names
+from flwr_vdcs.cli.reporting.reading.log import read_log
+from flwr_vdcs.cli.reporting.reading.names import read_names
 from tests.cli.logs import (
     a_round,
     an_evaluation,

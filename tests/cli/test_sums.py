@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("pandas", reason="the report extra is not installed")
 pytest.importorskip("pydantic", reason="the report extra is not installed")
 
-from flwr_vdcs.cli.reporting.decisions import decisions_of
 from flwr_vdcs.cli.reporting.headline import headline, in_words, plural
-from flwr_vdcs.cli.reporting.history import histories_of
-from flwr_vdcs.cli.reporting.log import read_log
 from flwr_vdcs.cli.reporting.notes import notes_on
+from flwr_vdcs.cli.reporting.reading.decisions import decisions_of
+from flwr_vdcs.cli.reporting.reading.history import histories_of
+from flwr_vdcs.cli.reporting.reading.log import read_log
 from flwr_vdcs.cli.reporting.settings import settings_of
 from flwr_vdcs.report import OUT_OF_MEMORY
 from tests.cli.logs import a_round, decision, three_rounds, write

@@ -22,7 +22,7 @@ from bloodmnist.journal import Journal
 from bloodmnist.model import State, build_model
 from bloodmnist.receipts import ReceiptStrategy
 from bloodmnist.training import iterate, test
-from flwr_vdcs.probe.device import resolve_device
+from flwr_vdcs import resolve_device
 
 MIN_CLIENTS = 3
 

@@ -15,7 +15,7 @@ from bloodmnist.loop import Batches, Memory, Settings
 from bloodmnist.model import State, model_with
 from bloodmnist.run_config import RunConfig
 from bloodmnist.trainings import Trainings
-from flwr_vdcs.probe.device import resolve_device
+from flwr_vdcs import resolve_device
 
 __all__ = ["Memory", "State", "iterate", "test", "train_partition"]
 

@@ -8,7 +8,7 @@ from flwr_vdcs.cli.checking.anatomy import Anatomy
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
-from flwr_vdcs.scoring.base import INSENSITIVE, PaperScoring
+from flwr_vdcs.scoring import INSENSITIVE, PaperScoring
 
 
 def facts_of(anatomy: Anatomy, trial: Trial, setting: Setting) -> dict[str, str]:

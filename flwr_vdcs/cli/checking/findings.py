@@ -8,7 +8,7 @@ from flwr_vdcs.cli.checking.anatomy import Anatomy
 from flwr_vdcs.cli.checking.reach import Reach
 from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
-from flwr_vdcs.scoring.base import INSENSITIVE, PaperScoring
+from flwr_vdcs.scoring import INSENSITIVE, PaperScoring
 
 SAME = 1e-12
 """Scores that differ by less than this differ by rounding."""

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flwr_vdcs.decision.selection import MIN_UPDATES
-from flwr_vdcs.scoring.base import PaperScoring
-from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.decision import MIN_UPDATES
+from flwr_vdcs.scoring import HardenedScoring, PaperScoring
 
 
 class ScoringName(StrEnum):

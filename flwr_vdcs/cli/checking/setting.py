@@ -8,9 +8,8 @@ from torch import Tensor
 from flwr_vdcs.cli.checking.loading import load_object
 from flwr_vdcs.cli.outcome import InputError
 from flwr_vdcs.errors import DeviceUnavailableError
-from flwr_vdcs.probe.device import resolve_device
-from flwr_vdcs.probe.virtual_samples import VirtualSamples, draw_samples, gaussian
-from flwr_vdcs.scoring.base import Scoring
+from flwr_vdcs.probe import VirtualSamples, draw_samples, gaussian, resolve_device
+from flwr_vdcs.scoring import Scoring
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,22 @@
-"""Model to trial: a round with made-up clients, through the real guard."""
+"""Model to trial: a round with made-up clients, examined as any other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from flwr.app import ArrayRecord
 from torch import Tensor, nn
 
-from flwr_vdcs.admission.global_state import EncodedArrays, parameters_by_names
-from flwr_vdcs.admission.npy import State
+from flwr_vdcs.admission import State, parameters_by_names
 from flwr_vdcs.cli.checking.loading import said
 from flwr_vdcs.cli.checking.memory import watched
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.outcome import InputError, ProblemError
 from flwr_vdcs.errors import HeadNotFoundError, VirtualConsistencyError
-from flwr_vdcs.flower.replies import Update, encoded_arrays
-from flwr_vdcs.probe.probe import Probe
+from flwr_vdcs.probe import NUM_SAMPLES_TO_TRY, Probe, RoundContext
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.round import NUM_SAMPLES_TO_TRY, Guard
-from flwr_vdcs.scoring.base import Scoring
+from flwr_vdcs.round import examine_round
+from flwr_vdcs.scoring import DelegatingScoring, Scoring
 
 STEP = 0.01
 """How far a made-up client goes, relative to the size of what it changes."""
@@ -50,27 +47,20 @@ class Trial:
     is_random: bool
 
 
-class Watched:
+class Watched(DelegatingScoring):
     """A scoring that tells whenever it has looked at a client."""
 
     def __init__(self, scoring: Scoring, tell: Callable[[], None]) -> None:
-        self.name = scoring.name
-        self._scoring = scoring
+        super().__init__(scoring)
         self._tell = tell
 
-    def features(self, probe: Probe, global_state: State, update: State) -> Any:
+    def features(
+        self, context: RoundContext, global_state: State, update: State
+    ) -> Any:
         """Look at one update."""
-        found = self._scoring.features(probe, global_state, update)
+        found = super().features(context, global_state, update)
         self._tell()
         return found
-
-    def scores(self, features: Any) -> Tensor:
-        """Score the updates."""
-        return self._scoring.scores(features)
-
-    def __getattr__(self, name: str) -> Any:
-        """Have whatever else the scoring has."""
-        return getattr(self._scoring, name)
 
 
 def try_out(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Trial:
@@ -100,40 +90,30 @@ def try_out(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Tri
 
 
 def _tried(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Trial:
-    global_state = _encoded(model.state_dict())
-    updates = [
-        Update(f"client-{client}", _moved(model, client), 1)
+    global_state = _sendable(model.state_dict())
+    updates = {
+        f"client-{client}": _moved(model, client)
         for client in range(1, setting.num_clients + 1)
-    ]
+    }
     with watched(setting.device) as peaks:
-        guard = _guard(model, setting, tell)
-        guard.start_round(global_state)
-        report = guard.examine(1, updates).report
-    return Trial(
-        guard.probe.head,
-        guard.probe.num_features,
-        report,
-        peaks,
-        _is_random(guard.probe, model.state_dict(), setting),
-    )
+        found = examine_round(
+            model,
+            global_state,
+            updates,
+            input_shape=setting.input_shape,
+            num_malicious=1,
+            num_virtual_samples=setting.num_virtual_samples,
+            virtual_samples=setting.virtual_samples,
+            head=setting.head,
+            scoring=Watched(setting.scoring, tell),
+            device=setting.device,
+            seed=0,
+        )
+    is_random = _is_random(model, found.head, setting)
+    return Trial(found.head, found.num_features, found.report, peaks, is_random)
 
 
-def _guard(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Guard:
-    return Guard(
-        model=model,
-        input_shape=setting.input_shape,
-        num_malicious=1,
-        num_virtual_samples=setting.num_virtual_samples,
-        virtual_samples=setting.virtual_samples,
-        head=setting.head,
-        scoring=Watched(setting.scoring, tell),
-        device=setting.device,
-        seed=0,
-        reputation=None,
-    )
-
-
-def _moved(model: nn.Module, client: int) -> EncodedArrays:
+def _moved(model: nn.Module, client: int) -> State:
     """Make an update that leaves frozen parameters and buffers where they are."""
     generator = torch.Generator().manual_seed(client)
     state = dict(model.state_dict())
@@ -141,7 +121,7 @@ def _moved(model: nn.Module, client: int) -> EncodedArrays:
         if parameter.requires_grad:
             near = _near(state[names[0]].cpu(), generator)
             state |= dict.fromkeys(names, near)
-    return _encoded(state)
+    return state
 
 
 def _near(values: Tensor, generator: torch.Generator) -> Tensor:
@@ -150,22 +130,26 @@ def _near(values: Tensor, generator: torch.Generator) -> Tensor:
     return values + step.to(values.dtype)
 
 
-def _encoded(state: State) -> EncodedArrays:
+def _sendable(state: State) -> State:
+    """Give a state that Flower can send: it turns each value into a NumPy array."""
     try:
-        return encoded_arrays(ArrayRecord(dict(state)))
-    except (TypeError, ValueError, AttributeError) as error:
+        for value in state.values():
+            Tensor.numpy(value.cpu() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError) as error:
         raise ProblemError(
             f"Flower cannot send the model's state_dict ({type(error).__name__}). Keep "
             "anything but tensors out of it, and use dtypes that NumPy has."
         ) from error
+    return state
 
 
-def _is_random(probe: Probe, state: State, setting: Setting) -> bool:
+def _is_random(model: nn.Module, head: str, setting: Setting) -> bool:
     """Look at the same virtual samples again, with generators in another state."""
-    samples = setting.draw(NUM_SAMPLES_TO_TRY)
+    samples, state = setting.draw(NUM_SAMPLES_TO_TRY), model.state_dict()
+    probe = Probe(model, samples, head, setting.device)
 
     def look(seed: int) -> Tensor:
-        probe.start_round(samples, seed, state)
-        return probe.features(lambda name, out: out.copy_(state[name]))
+        context = RoundContext(probe, probe.prepared(samples), seed, state)
+        return context.features(lambda name, out: out.copy_(state[name]))
 
     return not torch.allclose(look(0), look(1), equal_nan=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from flwr_vdcs.cli.reporting.history import NOT_KEPT
+from flwr_vdcs.cli.reporting.reading.history import NOT_KEPT
 from flwr_vdcs.cli.reporting.text import shortened
 
 MAX_NAMED = 3

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from flwr_vdcs.cli.reporting.headline import in_words, plural
-from flwr_vdcs.cli.reporting.log import Line, Log
-from flwr_vdcs.scoring.base import is_blind
+from flwr_vdcs.cli.reporting.reading.log import Line, Log
+from flwr_vdcs.scoring import is_blind
 
 MAX_LISTED = 5
 

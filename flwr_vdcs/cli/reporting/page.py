@@ -13,15 +13,15 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from flwr_vdcs.cli.chain import in_one_line, verified
-from flwr_vdcs.cli.reporting.decisions import decisions_of
-from flwr_vdcs.cli.reporting.distributions import histogram, over_rounds
-from flwr_vdcs.cli.reporting.grid import Grid, grid_of
+from flwr_vdcs.cli.reporting.charts.distributions import histogram, over_rounds
+from flwr_vdcs.cli.reporting.charts.grid import Grid, grid_of
+from flwr_vdcs.cli.reporting.charts.heatmaps import score_heatmap, verdict_heatmap
+from flwr_vdcs.cli.reporting.charts.look import COLOURS, MARKS
 from flwr_vdcs.cli.reporting.headline import headline
-from flwr_vdcs.cli.reporting.heatmaps import score_heatmap, verdict_heatmap
-from flwr_vdcs.cli.reporting.history import histories_of
-from flwr_vdcs.cli.reporting.log import Log
-from flwr_vdcs.cli.reporting.look import COLOURS, MARKS
 from flwr_vdcs.cli.reporting.notes import notes_on
+from flwr_vdcs.cli.reporting.reading.decisions import decisions_of
+from flwr_vdcs.cli.reporting.reading.history import histories_of
+from flwr_vdcs.cli.reporting.reading.log import Log
 from flwr_vdcs.cli.reporting.settings import moment, settings_of
 from flwr_vdcs.cli.reporting.table import table_library, table_of
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import flwr_vdcs
 from flwr_vdcs.cli.reporting.headline import in_words
-from flwr_vdcs.cli.reporting.log import Log
+from flwr_vdcs.cli.reporting.reading.log import Log
 
 
 def settings_of(log: Log, paths: Sequence[Path], chain: str) -> dict[str, str]:

@@ -7,6 +7,6 @@ the model's answers. Each place has a tolerance, how far honest clients are apar
 an update is as suspicious as it is in the place where it is most so.
 """
 
-from flwr_vdcs.scoring.hardened.scoring import HardenedScoring
+from flwr_vdcs.scoring.hardened._scoring import HardenedScoring
 
 __all__ = ["HardenedScoring"]

@@ -1,1 +1,0 @@
-"""The yardstick: rounds recorded once, on which every rule meets every attack."""

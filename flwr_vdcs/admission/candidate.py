@@ -1,0 +1,58 @@
+"""A row of the round: what is known of one reply, from its arrival to its verdict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr_vdcs.admission.global_state import GlobalState
+from flwr_vdcs.admission.npy import State
+from flwr_vdcs.admission.update import Update
+from flwr_vdcs.report import Verdict
+
+
+@dataclass(eq=False)
+class Candidate:
+    """One reply on its way through the stages, each of which fills in what it finds.
+
+    Attributes
+    ----------
+    update
+        What the client sent.
+    start
+        The global state that this client was sent.
+    state
+        Admission: its arrays as tensors by the model's names; empty if not admitted.
+    is_changed
+        Admission and clipping: whether the wrapped strategy must get other arrays than
+        those that were sent.
+    features
+        Scoring: what was seen of the update; None before and after.
+    norm
+        Scoring or clipping: the Euclidean norm of the parameters' delta, if it was
+        computed.
+    score
+        Scoring: higher is more consistent; None if it has none.
+    explanation
+        Scoring: what it has to say of this update.
+    failure
+        Scoring: why the update could not be scored; empty if it could.
+    past, remembered
+        What the scoring knew of this client before the round, and Scoring: what it is
+        to know when this client is scored next.
+    verdict, reason
+        Decision: what becomes of the update, and why; admission quarantines.
+    """
+
+    update: Update
+    start: GlobalState
+    state: State = field(default_factory=dict)
+    is_changed: bool = False
+    features: Any = None
+    norm: float | None = None
+    score: float | None = None
+    explanation: str = ""
+    failure: str = ""
+    past: Mapping[str, float] = field(default_factory=dict)
+    remembered: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict = "kept"
+    reason: str = ""

@@ -1,0 +1,1 @@
+"""Decisions to charts: heatmaps, histograms and what they share."""

@@ -1,0 +1,1 @@
+"""Files to what stands in them: rounds, decisions, histories and names."""

@@ -1,0 +1,82 @@
+"""All that outlives a round, with one owner: it is saved and resumed as one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flwr_vdcs.history.momentum import Momentum
+from flwr_vdcs.history.replays import Replays
+from flwr_vdcs.history.reputation import Ledger, Reputation
+from flwr_vdcs.history.track_records import TrackRecords
+
+ARRAYS = "arrays"
+"""The part of a state that grows with the model."""
+
+
+class History:
+    """What is known from earlier rounds.
+
+    Parameters
+    ----------
+    reputation
+        The settings of bans, or None to ban nobody.
+
+    Attributes
+    ----------
+    momentum
+        The way that the global model has come.
+    replays
+        What each client sent last.
+    track_records
+        What the scoring remembers of each client.
+    ledger
+        The evidence against each client, its ban, and how many rounds there were.
+    """
+
+    def __init__(self, reputation: Reputation | None = None) -> None:
+        self.momentum = Momentum()
+        self.replays = Replays()
+        self.track_records = TrackRecords()
+        self.ledger = Ledger(reputation)
+
+    def pardon(self, client_id: str) -> bool:
+        """Forget the evidence against a client, its ban and its track record.
+
+        Tell whether anything of it was known.
+        """
+        had_record = self.track_records.forget(client_id)
+        return self.ledger.pardon(client_id) or had_record
+
+    def state_dict(self, *, arrays: bool = True) -> dict[str, Any]:
+        """Give all of it: plain values, and tensors by name under ``"arrays"``.
+
+        Parameters
+        ----------
+        arrays
+            Whether to give what grows with the model: the momentum, and what each
+            client sent last.
+        """
+        plain = {
+            **self.ledger.state_dict(),
+            "track_records": self.track_records.state_dict(),
+        }
+        if not arrays:
+            return plain
+        replays, origins = self.replays.state_dict()
+        tensors = {**self.momentum.state_dict(), **origins}
+        return {**plain, "replays": replays, ARRAYS: tensors}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; what it lacks is as at the beginning.
+
+        Raises
+        ------
+        AttributeError, KeyError, OverflowError, TypeError, ValueError
+            If it is no state of a history; then nothing is changed.
+        """
+        arrays = state.get(ARRAYS, {})
+        momentum, replays, records = Momentum(), Replays(), TrackRecords()
+        momentum.load_state_dict(arrays)
+        replays.load_state_dict(state.get("replays", {}), arrays)
+        records.load_state_dict(state.get("track_records", {}))
+        self.ledger.load_state_dict(state)
+        self.momentum, self.replays, self.track_records = momentum, replays, records

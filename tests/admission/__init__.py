@@ -1,0 +1,1 @@
+"""What is admitted, and what is quarantined."""

@@ -1,0 +1,1 @@
+"""Who is dropped, and how long an update may be."""
