@@ -113,6 +113,17 @@ def test_only_the_named_parameters_count():
     assert changed(clipped_round(updates, ("running_var",))) == {1}
 
 
+def test_a_client_is_clipped_towards_what_it_was_sent():
+    """Not towards what the others were."""
+    own = {name: tensor + 1 for name, tensor in START.items()}
+    sent = {name: tensor + 1 for name, tensor in update_of(8.0).items()}
+    candidates = candidates_of([update_of(1.0)] * 4, START) + candidates_of([sent], own)
+    clip(candidates, PARAMETERS, 2.0)
+    assert changed(candidates) == {4}
+    back = {name: tensor - 1 for name, tensor in candidates[4].state.items()}
+    assert literal_length(back) == pytest.approx(2.0)
+
+
 def test_only_kept_updates_are_clipped():
     """A dropped one goes nowhere, but its length counts for the median."""
     candidates = candidates_of([update_of(n) for n in (1, 1, 8, 8, 8)], START)
