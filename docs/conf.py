@@ -32,7 +32,9 @@ napoleon_use_ivar = True
 napoleon_use_param = False  # types stay as they are written: "tuple of int"
 napoleon_use_rtype = False
 
-nitpick_ignore = [("py:class", name) for name in ("Path", "Tensor")]  # not linked
+nitpick_ignore = [
+    ("py:class", name) for name in ("Path", "Probe", "Tensor")
+]  # not linked
 
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True

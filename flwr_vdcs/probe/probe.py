@@ -195,18 +195,18 @@ class RoundContext:
 
     Attributes
     ----------
-    probe
+    probe : Probe
         The model, to be run by `features` and `answers`.
-    samples
+    samples : Tensor
         The virtual samples, ``(N, *input_shape)``, on the probe's device.
-    seed
+    seed : int
         The seed that they were drawn from, for whatever else is drawn.
-    global_state
+    global_state : dict of str to Tensor
         The arrays that these clients were sent, by the model's names.
-    momentum
+    momentum : dict of str to Tensor
         The way that the global model has come, by the names of parameters; empty in
         the first round.
-    server_round
+    server_round : int
         Flower's number of the round.
     """
 

@@ -12,19 +12,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import compare
 import psutil
 import pytest
 import torch
+from comparison import federation, picture, results
 from flwr.app import ArrayRecord
+from quickstart import attacks, data, model
 from rich.progress import Progress
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 QUICKSTART, LEGACY = EXAMPLES / "quickstart", EXAMPLES / "legacy"
-sys.path.append(str(QUICKSTART))
-
-import compare  # noqa: E402
-from comparison import federation, picture, results  # noqa: E402
-from quickstart import attacks, task  # noqa: E402
 
 NUM_ROUNDS = 2
 RAY_DID_NOT_START = "in start_head_processes"
@@ -87,7 +85,7 @@ def test_fraction_must_be_a_fraction():
 @pytest.fixture(scope="module")
 def resnet_states():
     """Two states of the quickstart's model: as received, and as trained."""
-    received, trained = (task.build_model(seed).state_dict() for seed in (0, 1))
+    received, trained = (model.build_model(seed).state_dict() for seed in (0, 1))
     trained["bn1.running_mean"] += 1
     trained["bn1.num_batches_tracked"] += 5
     return received, trained
@@ -138,7 +136,7 @@ def test_partitions_share_the_training_images_and_never_the_test_images():
     """Ten equal parts and the held-out images make up all 1797 digits."""
     sizes = [len(load_partition(part).dataset) for part in range(10)]
     assert max(sizes) - min(sizes) <= 1
-    assert sum(sizes) + len(task.load_test(64, seed=0).dataset) == 1797
+    assert sum(sizes) + len(data.load_test(64, seed=0).dataset) == 1797
 
 
 def test_images_have_the_input_shape_and_depend_on_the_seeds_alone():
@@ -146,7 +144,7 @@ def test_images_have_the_input_shape_and_depend_on_the_seeds_alone():
     (images, labels), (again, labels_again) = (
         next(iter(load_partition(3))) for _ in range(2)
     )
-    assert images.shape == (32, *task.INPUT_SHAPE)
+    assert images.shape == (32, *data.INPUT_SHAPE)
     assert (images.min(), images.max()) == (-1, 1)
     assert torch.equal(images, again)
     assert torch.equal(labels, labels_again)
@@ -154,8 +152,8 @@ def test_images_have_the_input_shape_and_depend_on_the_seeds_alone():
 
 def load_partition(partition_id):
     """Load one of ten partitions, always in the same order."""
-    return task.load_partition(
-        partition_id, 10, batch_size=32, seed=0, order=task.make_generator(0, 1)
+    return data.load_partition(
+        partition_id, 10, batch_size=32, seed=0, order=data.make_generator(0, 1)
     )
 
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from flwr.app import (
-    ArrayRecord,
-    Context,
-    Message,
-    MessageType,
-    MetricRecord,
-    RecordDict,
-)
+from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from torch import nn
 
@@ -20,11 +13,10 @@ from bloodmnist.data import Dataset, load_dataset
 from bloodmnist.defense import Federation, Validate, build_strategy
 from bloodmnist.journal import Journal
 from bloodmnist.model import State, build_model
+from bloodmnist.partitions import ask_partitions
 from bloodmnist.receipts import ReceiptStrategy
 from bloodmnist.training import iterate, test
 from flwr_vdcs import resolve_device
-
-MIN_CLIENTS = 3
 
 app = ServerApp()
 
@@ -89,32 +81,3 @@ def make_validate(model: nn.Module, dataset: Dataset) -> Validate:
         return loss, 1 - accuracy
 
     return validate
-
-
-def ask_partitions(grid: Grid) -> dict[int, int]:
-    """Ask every connected node which partition it holds.
-
-    Returns
-    -------
-    dict[int, int]
-        Partition by node id.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three nodes: two that differ cannot be judged.
-    """
-    nodes = list(grid.get_node_ids())
-    if len(nodes) < MIN_CLIENTS:
-        raise ValueError(
-            f"need at least {MIN_CLIENTS} clients, got {len(nodes)}: "
-            'add --federation-config "num-supernodes=10" to flwr run'
-        )
-    questions = [
-        Message(content=RecordDict(), message_type=MessageType.QUERY, dst_node_id=node)
-        for node in nodes
-    ]
-    return {
-        answer.metadata.src_node_id: answer.content["partition"]["partition-id"]
-        for answer in grid.send_and_receive(questions)
-    }

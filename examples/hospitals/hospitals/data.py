@@ -1,4 +1,4 @@
-"""Digits to hospitals: who holds which of scikit-learn's handwritten digits."""
+"""Digits to clients: who holds which of scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, TensorDataset
 
-from hospitals.model import INPUT_SHAPE
-
+INPUT_SHAPE = (3, 28, 28)
+NUM_CLASSES = 10
 TEST_FRACTION = 0.2
 
 Loader = DataLoader[tuple[Tensor, ...]]
@@ -29,19 +29,19 @@ def load_partition(
     seed: int,
     order: torch.Generator,
 ) -> Loader:
-    """Load the training images of one hospital.
+    """Load the training images of one client.
 
     Parameters
     ----------
     partition_id : int
-        Which hospital, from 0 to ``num_partitions - 1``.
+        Which client, from 0 to ``num_partitions - 1``.
     num_partitions : int
-        How many hospitals share the training images, in equal random parts.
+        How many clients share the training images, in equal random parts.
     batch_size : int
         Images a step. An incomplete last batch is left out where there are others,
         because batch norm cannot normalise a single image.
     seed : int
-        Decides which images go to which hospital.
+        Decides which images go to which client.
     order : torch.Generator
         Decides the order of the images, anew in every epoch.
     """
@@ -57,7 +57,7 @@ def load_partition(
 
 
 def load_test(batch_size: int, seed: int) -> Loader:
-    """Load the held-out images that no hospital trains on."""
+    """Load the held-out images that no client trains on."""
     _, held_out = _split(seed)
     return DataLoader(_images(held_out), batch_size=batch_size)
 

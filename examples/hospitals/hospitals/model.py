@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import nn
 
-INPUT_SHAPE = (3, 28, 28)
-NUM_CLASSES = 10
+from hospitals.data import NUM_CLASSES
+
 GROUP_SIZE = 8
 
 

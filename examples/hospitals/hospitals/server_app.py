@@ -11,8 +11,8 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 from torch import nn
 
 from flwr_vdcs import Reputation, VirtualConsistencyStrategy
-from hospitals.data import load_test
-from hospitals.model import INPUT_SHAPE, build_model
+from hospitals.data import INPUT_SHAPE, load_test
+from hospitals.model import build_model
 from hospitals.records import Records
 from hospitals.training import test
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 
-from hospitals.data import Loader
+Loader = DataLoader[tuple[Tensor, ...]]
 
 
 def train(net: nn.Module, batches: Loader, epochs: int, learning_rate: float) -> float:

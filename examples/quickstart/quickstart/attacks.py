@@ -14,7 +14,8 @@ import torch
 from flwr.app import ArrayRecord, Context, Message
 from torch import Tensor
 
-from quickstart.task import build_model, make_generator
+from quickstart.data import make_generator
+from quickstart.model import build_model
 
 Parameters = dict[str, Tensor]
 Attack = Callable[[Parameters, Parameters, torch.Generator], Parameters]

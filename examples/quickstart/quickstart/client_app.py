@@ -6,8 +6,9 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from quickstart.attacks import poison
-from quickstart.task import build_model, load_partition, make_generator
-from quickstart.task import train as train_model
+from quickstart.data import load_partition, make_generator
+from quickstart.model import build_model
+from quickstart.training import train as train_model
 
 app = ClientApp()
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from flwr.app import (
-    ArrayRecord,
-    Context,
-    Message,
-    MessageType,
-    MetricRecord,
-    RecordDict,
-)
+from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg, Strategy
 
 from flwr_vdcs import VirtualConsistencyStrategy
 from quickstart.attacks import count_poisoned
+from quickstart.data import INPUT_SHAPE, load_test
 from quickstart.journal import Journal
-from quickstart.task import INPUT_SHAPE, build_model, load_test, test
-
-MIN_CLIENTS = 3
+from quickstart.model import build_model
+from quickstart.partitions import ask_partitions
+from quickstart.training import test
 
 app = ServerApp()
 
@@ -44,13 +38,14 @@ def main(grid: Grid, context: Context) -> None:
             num_malicious=num_poisoned,
             scoring=config["scoring"],
         )
-    journal = Journal(config["results"], partitions, num_poisoned)
+    journal = Journal(config["results"], "", partitions, num_poisoned)
 
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
         net.load_state_dict(arrays.to_torch_state_dict())
         loss, accuracy = test(net, test_images)
-        journal.write(server_round, loss, accuracy, getattr(strategy, "reports", []))
-        return MetricRecord({"loss": loss, "accuracy": accuracy})
+        measured = {"accuracy": accuracy, "loss": loss}
+        journal.write(server_round, measured, getattr(strategy, "reports", []))
+        return MetricRecord(measured)
 
     strategy.start(
         grid=grid,
@@ -58,32 +53,3 @@ def main(grid: Grid, context: Context) -> None:
         num_rounds=config["num-server-rounds"],
         evaluate_fn=evaluate,
     )
-
-
-def ask_partitions(grid: Grid) -> dict[str, int]:
-    """Ask every connected node which partition it holds.
-
-    Returns
-    -------
-    dict[str, int]
-        Partition by node id, the latter as the plugin's reports write it.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three nodes: two that differ cannot be judged.
-    """
-    nodes = list(grid.get_node_ids())
-    if len(nodes) < MIN_CLIENTS:
-        raise ValueError(
-            f"need at least {MIN_CLIENTS} clients, got {len(nodes)}: "
-            'add --federation-config "num-supernodes=10" to flwr run'
-        )
-    questions = [
-        Message(content=RecordDict(), message_type=MessageType.QUERY, dst_node_id=node)
-        for node in nodes
-    ]
-    return {
-        str(answer.metadata.src_node_id): answer.content["partition"]["partition-id"]
-        for answer in grid.send_and_receive(questions)
-    }

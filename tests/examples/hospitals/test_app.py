@@ -63,7 +63,7 @@ def test_images_depend_on_the_seeds_alone():
     (images, labels), (again, labels_again) = (
         next(iter(load_partition(3))) for _ in range(2)
     )
-    assert images.shape == (32, *model.INPUT_SHAPE)
+    assert images.shape == (32, *data.INPUT_SHAPE)
     assert (images.min(), images.max()) == (-1, 1)
     assert torch.equal(images, again)
     assert torch.equal(labels, labels_again)
@@ -74,7 +74,7 @@ def test_models_take_the_images_and_depend_on_the_seed_alone(name):
     """Both give ten logits, and the same weights for the same seed."""
     net, again = (model.build_model(name, seed=3) for _ in range(2))
     torch.testing.assert_close(net.state_dict(), again.state_dict())
-    assert net(torch.zeros(2, *model.INPUT_SHAPE)).shape == (2, model.NUM_CLASSES)
+    assert net(torch.zeros(2, *data.INPUT_SHAPE)).shape == (2, data.NUM_CLASSES)
 
 
 def test_small_model_has_no_buffers():

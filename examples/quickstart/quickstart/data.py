@@ -1,27 +1,19 @@
-"""Model and data: ResNet-18 on scikit-learn's handwritten digits."""
+"""Digits to clients: who holds which of scikit-learn's handwritten digits."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate
+from torch import Tensor
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader, TensorDataset
-from torchvision.models import resnet18
 
 INPUT_SHAPE = (3, 28, 28)
 NUM_CLASSES = 10
 TEST_FRACTION = 0.2
 
 Loader = DataLoader[tuple[Tensor, ...]]
-
-
-def build_model(seed: int) -> nn.Module:
-    """Build a ResNet-18 with random weights that depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return resnet18(num_classes=NUM_CLASSES)
 
 
 def make_generator(*numbers: int) -> torch.Generator:
@@ -68,34 +60,6 @@ def load_test(batch_size: int, seed: int) -> Loader:
     """Load the held-out images that no client trains on."""
     _, held_out = _split(seed)
     return DataLoader(_images(held_out), batch_size=batch_size)
-
-
-def train(net: nn.Module, batches: Loader, epochs: int, learning_rate: float) -> float:
-    """Train in place by SGD and return the mean loss over all steps."""
-    net.train()
-    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate)
-    losses = []
-    for _ in range(epochs):
-        for images, labels in batches:
-            optimizer.zero_grad()
-            loss = cross_entropy(net(images), labels)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-    return sum(losses) / len(losses)
-
-
-@torch.no_grad()
-def test(net: nn.Module, batches: Loader) -> tuple[float, float]:
-    """Return the mean loss and the accuracy, both over images."""
-    net.eval()
-    loss, correct, num_images = 0.0, 0, 0
-    for images, labels in batches:
-        logits = net(images)
-        loss += cross_entropy(logits, labels, reduction="sum").item()
-        correct += int((logits.argmax(dim=1) == labels).sum())
-        num_images += len(labels)
-    return loss / num_images, correct / num_images
 
 
 def _split(seed: int) -> tuple[Tensor, Tensor]:
