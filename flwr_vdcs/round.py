@@ -138,7 +138,7 @@ class Examiner:
 
     @property
     def is_protecting(self) -> bool:
-        """Whether any update may be dropped, or is everything a dry run."""
+        """Whether updates may be dropped; a dry run only quarantines."""
         return is_protecting(self.num_malicious)
 
     def start(
@@ -147,7 +147,9 @@ class Examiner:
         sent: Mapping[str, EncodedArrays],
         history: History,
     ) -> RoundStart:
-        """Note what goes out to the clients; arrays are viewed, not copied.
+        """Begin a round: note what clients are sent, and let the momentum follow it.
+
+        To be called once a round. Arrays are viewed, not copied.
 
         Parameters
         ----------
@@ -163,10 +165,12 @@ class Examiner:
         ArraysMismatchError
             If the arrays are not those of the model.
         """
-        common, own = global_states_from(list(sent.values()) or [given], self._model)
+        sent_out = sent or {"": given}
+        common, own = global_states_from(list(sent_out.values()), self._model)
+        others = zip(sent_out, own, strict=True)
         start = RoundStart(
             common,
-            {c: o for c, o in zip(sent, own, strict=False) if o is not common},
+            {client: state for client, state in others if state is not common},
             history.ledger.banned(sent),
         )
         if self.scoring.needs_momentum:
@@ -211,9 +215,7 @@ class Examiner:
         )
         if not skipped:
             self._remember(candidates, history)
-        if self.is_protecting and self.scoring.max_update is not None:
-            sound = [each for each in candidates if each.state]
-            clip(sound, self.probe.parameter_names, self.scoring.max_update)
+            self._clip(admitted(candidates))
         decisions = (*map(_decision, candidates), *_withheld(start.banned))
         noted = () if skipped else decisions
         report = RoundReport(
@@ -254,6 +256,11 @@ class Examiner:
             phase="evaluate",
         )
 
+    def _clip(self, candidates: Sequence[Candidate]) -> None:
+        """Clip what is too long, unless in a dry run, if the scoring says how long."""
+        if self.is_protecting and self.scoring.max_update is not None:
+            clip(candidates, self.probe.parameter_names, self.scoring.max_update)
+
     def _draw(self, seed: int, num_samples: int) -> Tensor:
         return draw_samples(self._virtual_samples, seed, num_samples, self.input_shape)
 
@@ -293,7 +300,7 @@ def examine_round(
     device: str | torch.device = "auto",
     seed: int | None = None,
     num_examples: Mapping[str, float] | None = None,
-    server_round: int = 1,
+    server_round: int | None = None,
     history: History | None = None,
 ) -> Examination:
     """Decide on the updates of one round as the strategy would, without Flower.
@@ -312,11 +319,11 @@ def examine_round(
         As for `VirtualConsistencyStrategy`.
     num_examples : dict of str to float, optional
         The weights that clients claim, by client id.
-    server_round : int, default 1
-        The number of the round, from 1.
+    server_round : int, optional
+        The number of the round, from 1; the next one of the history if not given.
     history : History, optional
         What is known from earlier rounds. It is brought up to date; without one this is
-        the first round.
+        the first round. Updates of clients that it has banned are not looked at.
 
     Returns
     -------
@@ -359,7 +366,13 @@ def examine_round(
     named = updates if isinstance(updates, Mapping) else _numbered(updates)
     weights = num_examples or {}
     start = examiner.start(given, dict.fromkeys(named, given), history)
-    sent = [Update(c, dict(state), weights.get(c)) for c, state in named.items()]
+    sent = [
+        Update(client_id, dict(state), weights.get(client_id))
+        for client_id, state in named.items()
+        if client_id not in start.banned
+    ]
+    if server_round is None:
+        server_round = history.ledger.num_rounds - history.ledger.rounds_before + 1
     return examiner.examine(server_round, start, sent, history)
 
 
@@ -371,7 +384,7 @@ def _decision(candidate: Candidate) -> Decision:
     return Decision(
         candidate.update.client_id,
         candidate.verdict,
-        None if candidate.verdict == "quarantined" else candidate.score,
+        candidate.score,
         candidate.reason,
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
-from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from flwr_vdcs._arguments import (
@@ -17,14 +16,7 @@ from flwr_vdcs._arguments import (
 )
 from flwr_vdcs.decision import NumMalicious
 from flwr_vdcs.errors import InvalidArgumentError, StateError
-from flwr_vdcs.flower import (
-    AnyStrategy,
-    LegacyAdapter,
-    MessageAdapter,
-    caution,
-    check_strategy,
-    metric_keys,
-)
+from flwr_vdcs.flower import AnyStrategy, adapter_for, caution, metric_keys
 from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import VirtualSamples
 from flwr_vdcs.records import Journal, Listener, StateFile, logger
@@ -44,10 +36,6 @@ def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     signature = inspect.signature(method)
     _self, *parameters = signature.parameters.values()
     return signature.replace(parameters=parameters)
-
-
-NOT_A_STATE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
-"""What reading something else as a state raises."""
 
 
 class VirtualConsistencyStrategy:
@@ -150,9 +138,7 @@ class VirtualConsistencyStrategy:
 
     def __new__(cls, strategy: AnyStrategy, **_: Any) -> Self:
         """Add the adapter for the API that the wrapped strategy belongs to."""
-        is_message = isinstance(check_strategy(strategy), Strategy)
-        adapter = MessageAdapter if is_message else LegacyAdapter
-        adapted: type[Self] = _with(cls, adapter)
+        adapted: type[Self] = _with(cls, adapter_for(strategy))
         return super().__new__(adapted)
 
     def __init__(
@@ -196,7 +182,12 @@ class VirtualConsistencyStrategy:
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()
         listeners = checked_listeners(on_round)
-        self._journal = Journal(audit_log, listeners, self._examiner.num_malicious)
+        self._journal = Journal(
+            audit_log,
+            listeners,
+            self._examiner.num_malicious,
+            needs_sensitivity=self._examiner.scoring.needs_sensitivity,
+        )
         if self._examiner.is_protecting and (warning := caution(strategy)):
             logger.warning(warning)
         if reputation and self._examiner.scoring.ban_threshold is None:
@@ -244,15 +235,12 @@ class VirtualConsistencyStrategy:
         InvalidArgumentError
             If it is something else; then nothing is changed.
         """
-        try:
-            self._history.load_state_dict(state)
-        except NOT_A_STATE as error:
-            allowed = f"what `state_dict` returned ({error!r})"
-            raise InvalidArgumentError("state", state, allowed) from error
+        self._history.load_state_dict(state)
 
     def pardon(self, client_id: str) -> None:
         """Forget all that is held against a client, and its ban if it is banned.
 
+        What it sent last is not forgotten: a replay of that is refused all the same.
         Ids are those of reports, which are Flower's; a warning tells where nothing is
         known of one.
         """
@@ -299,7 +287,7 @@ class VirtualConsistencyStrategy:
         logger.info("Going on after %d rounds with %s", rounds, self._state_file.path)
 
     def _save(self) -> None:
-        """Write the state, after each round."""
+        """Write the state: after each round, and after a pardon."""
         if self._state_file is None:
             return
         try:

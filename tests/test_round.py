@@ -205,3 +205,26 @@ def test_a_dry_run_tells_what_kept_it_from_scoring():
     found = examine_round(NET, START, [START] * 4, **{**options, "num_malicious": 0})
     assert isinstance(found.problem, ScoringError)
     assert found.report.num_kept == 4
+
+
+def test_banned_clients_are_not_looked_at():
+    """They are reported once, as banned, and nobody is dropped in their place."""
+    history = History(Reputation())
+    clients = {"3": {"evidence": 11.0, "parole": 9}}
+    history.load_state_dict({"num_rounds": 1, "clients": clients})
+    sent = [as_tensors(honest_update(START_ARRAYS, n)) for n in range(6)]
+    found = examine_round(NET, START, sent, history=history, **OPTIONS)
+    verdicts = {d.client_id: d.verdict for d in found.report.decisions}
+    assert verdicts == dict.fromkeys("01245", "kept") | {"3": "banned"}
+    assert "3" not in found.kept
+
+
+def test_rounds_are_counted_by_their_history():
+    """With a seed of one's own, each has other virtual samples."""
+    history = History()
+    seeds = []
+    for step in range(3):
+        sent = [as_tensors(honest_update(START_ARRAYS, 9 * step + n)) for n in range(4)]
+        found = examine_round(NET, START, sent, history=history, **OPTIONS)
+        seeds.append((found.report.server_round, found.report.seed))
+    assert seeds == [(1, 4), (2, 5), (3, 6)]

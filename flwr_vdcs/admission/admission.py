@@ -273,7 +273,7 @@ def _check_values(label: str, tensor: Tensor, name: str, start: GlobalState) -> 
     values = tensor.double() if tensor.dtype in UNSIGNED else tensor
     low, high = (bound.item() for bound in values.aminmax())
     target, largest = start.state[name].dtype, _largest(name, start)
-    least = start.variances.get(name, -largest)
+    least = start.least_variances.get(name, -largest)
     if not (least <= low and high <= largest):
         if torch.equal(tensor.to(target), start.state[name]):
             return  # nothing was changed, as in a mask of -inf
@@ -288,7 +288,7 @@ def _check_values(label: str, tensor: Tensor, name: str, start: GlobalState) -> 
 
 def _is_surely_small(tensor: Tensor, name: str, start: GlobalState) -> bool:
     """Let a small sum of squares prove all values small, in the quickest pass."""
-    if tensor.dtype not in QUICK or name in start.variances:
+    if tensor.dtype not in QUICK or name in start.least_variances:
         return False
     if not start.state[name].dtype.is_floating_point:
         return False

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from flwr_vdcs.admission.global_state import GlobalState
 from flwr_vdcs.admission.npy import State
@@ -25,8 +24,6 @@ class Candidate:
     is_changed
         Admission and clipping: whether the wrapped strategy must get other arrays than
         those that were sent.
-    features
-        Scoring: what was seen of the update; None before and after.
     norm
         Scoring or clipping: the Euclidean norm of the parameters' delta, if it was
         computed.
@@ -47,7 +44,6 @@ class Candidate:
     start: GlobalState
     state: State = field(default_factory=dict)
     is_changed: bool = False
-    features: Any = None
     norm: float | None = None
     score: float | None = None
     explanation: str = ""

@@ -33,7 +33,7 @@ class GlobalState:
         The arrays by name, viewed without copying; variances below zero are zero.
     model_dtypes
         The model's own dtype of each; an aggregate may have another one.
-    variances
+    least_variances
         The least value that each running variance may have: zero, or the global one
         where an optimiser of the server has pushed that below.
     tied
@@ -44,7 +44,7 @@ class GlobalState:
     names: tuple[str, ...] = ()
     state: State = field(default_factory=dict)
     model_dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
-    variances: Mapping[str, float] = field(default_factory=dict)
+    least_variances: Mapping[str, float] = field(default_factory=dict)
     tied: tuple[tuple[str, ...], ...] = ()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Literal
 
-from flwr_vdcs.admission import Candidate, admitted
+from flwr_vdcs.admission import Candidate, admitted, quarantine
 from flwr_vdcs.errors import NumMaliciousError
 from flwr_vdcs.report import DECIMALS, OUT_OF_MEMORY, TOO_FEW
 
@@ -139,7 +139,7 @@ def _quarantine_failures(candidates: Sequence[Candidate]) -> None:
     """Refuse the admitted updates that could not be scored."""
     for candidate in admitted(candidates):
         if candidate.failure:
-            candidate.verdict, candidate.reason = "quarantined", candidate.failure
+            quarantine(candidate, candidate.failure)
 
 
 def _drop(candidates: Sequence[Candidate], reason: str) -> None:

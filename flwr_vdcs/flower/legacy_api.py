@@ -1,6 +1,5 @@
 """The adapter to Flower's legacy API: ``aggregate_fit`` on checked results."""
 
-from abc import abstractmethod
 from dataclasses import replace
 
 from flwr.common import (
@@ -17,12 +16,10 @@ from flwr.server.client_proxy import ClientProxy
 from flwr.server.strategy import Strategy
 
 from flwr_vdcs.admission import Candidate, EncodedArrays, Update, encode, kind_of
-from flwr_vdcs.errors import RoundOrderError, SecureAggregationError, quoted
+from flwr_vdcs.errors import SecureAggregationError, quoted
+from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import minimum_results
-from flwr_vdcs.history import History
-from flwr_vdcs.records import Journal
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.round import Examiner, RoundStart
 
 FitResults = list[tuple[ClientProxy, FitRes]]
 FitFailures = list[tuple[ClientProxy, FitRes] | BaseException]
@@ -30,19 +27,10 @@ EvaluateResults = list[tuple[ClientProxy, EvaluateRes]]
 EvaluateFailures = list[tuple[ClientProxy, EvaluateRes] | BaseException]
 
 
-class LegacyAdapter(Strategy):
+class LegacyAdapter(Adapter, Strategy):
     """Hand the wrapped strategy only those results that are kept."""
 
     strategy: Strategy
-    _examiner: Examiner
-    _history: History
-    _journal: Journal
-    _equal_weights: bool
-    _start: RoundStart | None
-
-    @abstractmethod
-    def _save(self) -> None:
-        """Write the state, once the round is over."""
 
     def initialize_parameters(self, client_manager: ClientManager) -> Parameters | None:
         """Let the wrapped strategy give the initial parameters."""
@@ -58,8 +46,7 @@ class LegacyAdapter(Strategy):
         self._start = start
         left = [(proxy, ins) for proxy, ins in asked if proxy.cid not in start.banned]
         if asked and not left:  # Flower ends such a round here
-            nothing = self._examiner.examine(server_round, start, [], self._history)
-            self._journal.note_training(nothing.report)
+            self._examined(server_round, [])
             self._save()
         return left
 
@@ -77,14 +64,9 @@ class LegacyAdapter(Strategy):
         """
         if _are_aggregated_already(results):
             return self._pass_through(server_round, results, failures)
-        if self._start is None:
-            raise RoundOrderError
         updates = [_update(proxy.cid, result) for proxy, result in results]
-        examined = self._examiner.examine(
-            server_round, self._start, updates, self._history
-        )
+        examined = self._examined(server_round, updates)
         report = examined.report
-        self._journal.note_training(report, examined.problem)
         nobody_answered = not results and not failures
         aggregate, metrics = None, None
         if not (report.is_empty or nobody_answered or self._are_too_few(report)):

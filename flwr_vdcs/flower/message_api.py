@@ -1,6 +1,5 @@
 """The adapter to Flower's Message API: ``aggregate_train`` on checked replies."""
 
-from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -16,12 +15,10 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from flwr_vdcs.admission import Candidate, EncodedArrays, Update, encode
-from flwr_vdcs.errors import RoundOrderError, quoted
+from flwr_vdcs.errors import quoted
+from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import MetricKeys
-from flwr_vdcs.history import History
-from flwr_vdcs.records import Journal
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.round import Examiner, RoundStart
 
 WEIGHT_KEY = "num-examples"
 SERIALISATION = "numpy.ndarray"
@@ -30,20 +27,10 @@ MAX_LOSS = 1e6
 """Powers of it stay finite where a strategy weighs clients by their loss."""
 
 
-class MessageAdapter(Strategy):
+class MessageAdapter(Adapter, Strategy):
     """Hand the wrapped strategy only those replies that are kept."""
 
     strategy: Strategy
-    _examiner: Examiner
-    _history: History
-    _journal: Journal
-    _equal_weights: bool
-    _metric_keys: MetricKeys
-    _start: RoundStart | None
-
-    @abstractmethod
-    def _save(self) -> None:
-        """Write the state, once the round is over."""
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -67,16 +54,11 @@ class MessageAdapter(Strategy):
         RoundOrderError
             If no round was configured before.
         """
-        if self._start is None:
-            raise RoundOrderError
         replies = list(replies)
         answers = [reply for reply in replies if not reply.has_error()]
         updates = [_update(reply, self._metric_keys) for reply in answers]
-        examined = self._examiner.examine(
-            server_round, self._start, updates, self._history
-        )
+        examined = self._examined(server_round, updates)
         report = examined.report
-        self._journal.note_training(report, examined.problem)
         aggregate, metrics = None, None
         if replies and not report.is_empty:
             for reply, candidate in zip(answers, examined.candidates, strict=True):

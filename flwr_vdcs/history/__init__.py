@@ -1,6 +1,6 @@
 """What outlives a round: momentum, replays, track records and reputation."""
 
-from flwr_vdcs.history.history import History
+from flwr_vdcs.history.history import ARRAYS, History
 from flwr_vdcs.history.reputation import Reputation
 
-__all__ = ["History", "Reputation"]
+__all__ = ["ARRAYS", "History", "Reputation"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.history.momentum import Momentum
 from flwr_vdcs.history.replays import Replays
 from flwr_vdcs.history.reputation import Ledger, Reputation
@@ -10,6 +11,9 @@ from flwr_vdcs.history.track_records import TrackRecords
 
 ARRAYS = "arrays"
 """The part of a state that grows with the model."""
+
+NOT_A_STATE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading something else as a state raises."""
 
 
 class History:
@@ -70,9 +74,16 @@ class History:
 
         Raises
         ------
-        AttributeError, KeyError, OverflowError, TypeError, ValueError
-            If it is no state of a history; then nothing is changed.
+        InvalidArgumentError
+            If it is something else; then nothing is changed.
         """
+        try:
+            self._load(state)
+        except NOT_A_STATE as error:
+            allowed = f"what `state_dict` returned ({error!r})"
+            raise InvalidArgumentError("state", state, allowed) from error
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         arrays = state.get(ARRAYS, {})
         momentum, replays, records = Momentum(), Replays(), TrackRecords()
         momentum.load_state_dict(arrays)

@@ -201,9 +201,9 @@ class RoundContext:
         The virtual samples, ``(N, *input_shape)``, on the probe's device.
     seed : int
         The seed that they were drawn from, for whatever else is drawn.
-    global_state : dict of str to Tensor
+    global_state : dict
         The arrays that these clients were sent, by the model's names.
-    momentum : dict of str to Tensor
+    momentum : dict
         The way that the global model has come, by the names of parameters; empty in
         the first round.
     server_round : int

@@ -8,7 +8,7 @@ from flwr_vdcs.decision import NumMalicious
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.records.audit_log import AuditLog
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.scoring import is_blind
+from flwr_vdcs.scoring import is_low
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
@@ -25,13 +25,15 @@ class Journal:
         audit_log: str | os.PathLike[str] | None,
         listeners: Sequence[Listener] = (),
         num_malicious: NumMalicious = 0,
+        *,
+        needs_sensitivity: bool = True,
     ) -> None:
         self.reports: list[RoundReport] = []
         self.evaluation_reports: list[RoundReport] = []
         self._share_to_drop = num_malicious if isinstance(num_malicious, float) else 0
         self._told_of_idleness = False
         self._told_of_blindness = False
-        self._told_of_insensitivity = False
+        self._told_of_insensitivity = not needs_sensitivity
         self._told_of_silence = False
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
@@ -100,7 +102,7 @@ class Journal:
         """Say once that the virtual samples do not show what they are there to show."""
         if self._told_of_insensitivity:
             return
-        if is_blind(report.scoring, report.sensitivity):
+        if is_low(report.sensitivity):
             self._told_of_insensitivity = True
             logger.warning(
                 "Round %d: the virtual samples hardly reach the features (sensitivity "

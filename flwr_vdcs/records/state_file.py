@@ -14,14 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from flwr_vdcs.errors import StateError, quoted
+from flwr_vdcs.history import ARRAYS
 
 FORMAT = "flwr-vdcs state 2"
 """Names the format and its version."""
 
 READABLE = (FORMAT, "flwr-vdcs state 1")
 """Version 1 has no arrays, and no replays, which need them."""
-
-ARRAYS = "arrays"
 
 
 class StateFile:

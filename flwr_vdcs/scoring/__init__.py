@@ -8,11 +8,19 @@ from flwr_vdcs.scoring.paper import (
     consistency_scores,
     similarity_matrix,
 )
-from flwr_vdcs.scoring.resolve import INSENSITIVE, is_blind, resolve_scoring
+from flwr_vdcs.scoring.resolve import (
+    INSENSITIVE,
+    SCORINGS,
+    is_blind,
+    is_low,
+    needs_sensitivity,
+    resolve_scoring,
+)
 from flwr_vdcs.scoring.run import Scored, score
 
 __all__ = [
     "INSENSITIVE",
+    "SCORINGS",
     "DelegatingScoring",
     "HardenedScoring",
     "Judgement",
@@ -21,6 +29,8 @@ __all__ = [
     "Scoring",
     "consistency_scores",
     "is_blind",
+    "is_low",
+    "needs_sensitivity",
     "resolve_scoring",
     "score",
     "similarity_matrix",

@@ -47,13 +47,13 @@ class Scoring(ABC):
 
     The M lowest scores are dropped. A subclass must have ``name``, ``features`` and
     ``scores``; the other attributes have the defaults given here. An object that has
-    the same parts without being a subclass will do as well. All parts are checked when
+    the same parts without being a subclass will do as well. Its parts are checked when
     the strategy is constructed.
 
-    ``features`` is called once a client and ``scores`` once a round. An update is
-    quarantined if its features cannot be computed or have other shapes than most, or
-    its score is not finite. If features can be computed for no update and not for the
-    global model either, the run ends with `flwr_vdcs.errors.ScoringError`.
+    ``features`` is called once a client and ``scores`` once a round. With M above 0 an
+    update is quarantined if its features cannot be computed or have other shapes than
+    most, or its score is not finite. If features can be computed for no update and not
+    for the global model either, the run ends with `flwr_vdcs.errors.ScoringError`.
 
     Attributes
     ----------
@@ -110,8 +110,10 @@ class Scoring(ABC):
         Returns
         -------
         Tensor or dict of str to Tensor
-            Of the same shapes for every update of a round. In a dictionary, the name
-            ``"sensitivity"`` is for how much the features vary with the samples.
+            Of the same shapes for every update of a round. The first axis of one tensor
+            is that of the samples, if it has several; rows that are not finite count as
+            zeros. In a dictionary, the name ``"sensitivity"`` is for how much the
+            features vary with the samples.
         """
 
     @abstractmethod

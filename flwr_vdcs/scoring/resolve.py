@@ -39,6 +39,16 @@ def resolve_scoring(scoring: object) -> Scoring:
     raise UnknownScoringError(scoring, SCORINGS)
 
 
+def needs_sensitivity(scoring: str) -> bool:
+    """Tell whether the scoring of that name does; one of the user's own may."""
+    return SCORINGS.get(scoring, Scoring).needs_sensitivity
+
+
+def is_low(sensitivity: float | None) -> bool:
+    """Tell whether features hardly varied with the virtual samples."""
+    return sensitivity is not None and sensitivity < INSENSITIVE
+
+
 def is_blind(scoring: str, sensitivity: float | None) -> bool:
     """Tell whether the scoring of that name saw little in a round, and needs to.
 
@@ -49,7 +59,4 @@ def is_blind(scoring: str, sensitivity: float | None) -> bool:
     sensitivity
         How much the features varied with the virtual samples; None if unknown.
     """
-    known = SCORINGS.get(scoring, Scoring)
-    if sensitivity is None or not known.needs_sensitivity:
-        return False
-    return sensitivity < INSENSITIVE
+    return needs_sensitivity(scoring) and is_low(sensitivity)

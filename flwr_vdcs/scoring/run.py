@@ -64,10 +64,10 @@ def score(
         If it gives something else than a scoring may.
     """
     try:
-        seen = _look_at(candidates, context, scoring)
-        sensitivity = _sensitivity([each.features for each in seen])
+        seen, features = _look_at(candidates, context, scoring)
+        sensitivity = _sensitivity(features)
         if len(seen) >= MIN_SCORED:
-            _judge(seen, scoring)
+            _judge(seen, stacked(features), scoring)
         return Scored(sensitivity)
     except Exception as error:
         if not is_out_of_memory(error):
@@ -75,9 +75,6 @@ def score(
         for candidate in candidates:
             candidate.failure = ""  # it was the server's
         return Scored(problem=error)
-    finally:
-        for candidate in candidates:
-            candidate.features = None
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -93,7 +90,8 @@ def is_out_of_memory(error: Exception) -> bool:
 def is_servers_own(error: Exception) -> bool:
     """Tell whether it is the server that failed, for which no client is blamed.
 
-    A device that has failed once fails for ever, so it ends the run.
+    Want of memory skips the round. A device that has failed once fails for ever, so
+    that ends the run.
     """
     device_error = getattr(torch, "AcceleratorError", ())  # PyTorch before 2.8 has none
     return is_out_of_memory(error) or isinstance(error, device_error)
@@ -108,8 +106,8 @@ def stacked(rows: Sequence[Any]) -> Features:
 
 def _look_at(
     candidates: Sequence[Candidate], context: RoundContext, scoring: Scoring
-) -> list[Candidate]:
-    """Let the updates be looked at, and give those that can be scored together."""
+) -> tuple[list[Candidate], list[Any]]:
+    """Let the updates be looked at; give those that can be scored together."""
     looked: list[tuple[Candidate, Any]] = []
     last_error: Exception | None = None
     for candidate in candidates:
@@ -142,8 +140,8 @@ def _check_possible(scoring: Scoring, context: RoundContext) -> None:
 
 def _alike(
     looked: Sequence[tuple[Candidate, Any]], scoring: Scoring
-) -> list[Candidate]:
-    """Give those whose features have the shapes of most."""
+) -> tuple[list[Candidate], list[Any]]:
+    """Give those whose features have the shapes of most, and these features."""
     layouts = [_layout(found) for _, found in looked]
     known = Counter(layout for layout in layouts if layout is not None)
     if looked and not known:
@@ -153,14 +151,15 @@ def _alike(
         )
         raise _wrong(scoring, wanted, given)
     usual = known.most_common(1)[0][0] if known else None
-    alike = []
+    alike: list[Candidate] = []
+    features: list[Any] = []
     for (candidate, found), layout in zip(looked, layouts, strict=True):
         if layout == usual:
-            candidate.features = found
             alike.append(candidate)
+            features.append(found)
         else:
             candidate.failure = UNLIKE
-    return alike
+    return alike, features
 
 
 def _layout(found: object) -> Layout:
@@ -191,19 +190,21 @@ def _sensitivity(seen: Sequence[Any]) -> float | None:
     return mean if mean is not None and isfinite(mean) else None
 
 
-def _judge(seen: Sequence[Candidate], scoring: Scoring) -> None:
+def _judge(seen: Sequence[Candidate], features: Features, scoring: Scoring) -> None:
     """Let the scoring judge the round, and note what it says of each update."""
-    features = _recalling(stacked([each.features for each in seen]), seen, scoring)
-    judged = _checked(scoring.judge(features), len(seen), scoring)
+    found = scoring.judge(_recalling(features, seen, scoring))
+    judged = _checked(found, len(seen), scoring)
     for candidate, number in zip(seen, judged.scores.tolist(), strict=True):
         if isfinite(number):
             candidate.score = number
         else:
             candidate.failure = "its score is not finite"
-    for candidate, reason in zip(seen, judged.reasons, strict=False):
-        candidate.explanation = reason
-    for candidate, record in zip(seen, _rows(judged.remembered), strict=False):
-        candidate.remembered = record
+    if judged.reasons:
+        for candidate, reason in zip(seen, judged.reasons, strict=True):
+            candidate.explanation = reason
+    if judged.remembered:
+        for candidate, record in zip(seen, _rows(judged.remembered), strict=True):
+            candidate.remembered = record
     if judged.norms is not None:
         for candidate, norm in zip(seen, judged.norms.tolist(), strict=True):
             candidate.norm = norm
@@ -240,6 +241,13 @@ def _checked(judged: object, num_clients: int, scoring: Scoring) -> Judgement:
     if {*judged.remembered} != {*scoring.remembered}:
         wanted = f"`judge` gives {listed(scoring.remembered) or 'nothing'} to remember"
         raise _wrong(scoring, wanted, listed(judged.remembered) or "nothing")
+    if judged.reasons and len(judged.reasons) != num_clients:
+        wanted = f"`judge` gives {num_clients} reasons, or none"
+        raise _wrong(scoring, wanted, len(judged.reasons))
+    for name, column in {**judged.remembered, "norms": judged.norms}.items():
+        if column is not None and _shape(column) != (num_clients,):
+            wanted = f"`judge` gives {name} as a tensor of shape ({num_clients},)"
+            raise _wrong(scoring, wanted, _shape(column))
     return judged
 
 

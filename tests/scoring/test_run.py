@@ -162,12 +162,12 @@ def test_features_that_are_no_tensors_are_an_error(found, says):
 
 
 def test_scores_stand_with_their_updates():
-    """Nothing else is noted, and what was seen is let go of."""
+    """Nothing else is noted."""
     candidates, _ = scored(Own(lambda delta: delta[None]), 3, 1, 2)
     assert of(candidates, "score") == [3.0, 1.0, 2.0]
     assert of(candidates, "failure") == of(candidates, "explanation") == [""] * 3
     assert of(candidates, "remembered") == [{}] * 3
-    assert of(candidates, "features") == of(candidates, "norm") == [None] * 3
+    assert of(candidates, "norm") == [None] * 3
 
 
 @pytest.mark.parametrize("values", [(), (5,)])
@@ -363,3 +363,24 @@ def test_stacked_by_name():
     assert_close(found["a"], torch.tensor([1, 2]))
     assert_close(found["b"], torch.tensor([[1, 1], [2, 2]]))
     assert_close(stacked([row["a"] for row in rows]), found["a"])
+
+
+@pytest.mark.parametrize(
+    ("judged", "says"),
+    [
+        ({"reasons": ["only one"]}, "gives 2 reasons, or none, not 1"),
+        ({"norms": torch.ones(3)}, r"norms as a tensor of shape \(2,\), not \(3,\)"),
+        ({"remembered": {"n": torch.ones(1)}}, r"n as a tensor of shape \(2,\)"),
+    ],
+)
+def test_what_a_judgement_says_is_said_of_every_client(judged, says):
+    """Or nothing is noted at all."""
+
+    class Half(Own):
+        remembered = tuple(judged.get("remembered", ()))
+
+        def judge(self, features):
+            return Judgement(features["d"][:, 0], **judged)
+
+    with pytest.raises(InvalidArgumentError, match=says):
+        scored(Half(lambda delta: {"d": delta}), 1, 2)

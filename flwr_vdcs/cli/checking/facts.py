@@ -8,7 +8,7 @@ from flwr_vdcs.cli.checking.anatomy import Anatomy
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
-from flwr_vdcs.scoring import INSENSITIVE, PaperScoring
+from flwr_vdcs.scoring import INSENSITIVE, PaperScoring, needs_sensitivity
 
 
 def facts_of(anatomy: Anatomy, trial: Trial, setting: Setting) -> dict[str, str]:
@@ -63,7 +63,7 @@ def _sensitivity(trial: Trial) -> str:
     sensitivity = trial.report.sensitivity
     if sensitivity is None:
         return "not measured, as no update could be scored"
-    if trial.report.scoring != PaperScoring.name:
+    if not needs_sensitivity(trial.report.scoring):
         return (
             f"{sensitivity:.2g}; {trial.report.scoring} scoring does not depend on it"
         )

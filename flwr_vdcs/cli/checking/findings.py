@@ -8,7 +8,7 @@ from flwr_vdcs.cli.checking.anatomy import Anatomy
 from flwr_vdcs.cli.checking.reach import Reach
 from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
-from flwr_vdcs.scoring import INSENSITIVE, PaperScoring
+from flwr_vdcs.scoring import INSENSITIVE, needs_sensitivity
 
 SAME = 1e-12
 """Scores that differ by less than this differ by rounding."""
@@ -40,7 +40,7 @@ def findings_of(anatomy: Anatomy, trial: Trial, reach: Reach | None) -> list[Fin
     found = [*_quarantined(trial), *_out_of_memory(trial), *_random(trial)]
     if reach is not None:
         found += _misplaced(trial, reach)
-    if trial.report.scoring == PaperScoring.name:
+    if needs_sensitivity(trial.report.scoring):
         found += _blind(anatomy, trial)
         found += _unseen(trial, reach) if reach is not None else []
     return sorted(found, key=lambda finding: not finding.fails)

@@ -6,14 +6,12 @@ from typing import Annotated
 import typer
 
 from flwr_vdcs.decision import MIN_UPDATES
-from flwr_vdcs.scoring import HardenedScoring, PaperScoring
+from flwr_vdcs.scoring import SCORINGS
 
+ScoringName = StrEnum("ScoringName", [*SCORINGS])  # type: ignore[misc]
+"""The scorings that have a name."""
 
-class ScoringName(StrEnum):
-    """The scorings that have a name."""
-
-    PAPER = PaperScoring.name
-    HARDENED = HardenedScoring.name
+PUBLISHED = ScoringName("paper")
 
 
 Model = Annotated[
