@@ -188,23 +188,8 @@ class Examiner:
     ) -> Examination:
         """Decide which of a round's updates go on, and let the history know."""
         began = perf_counter()
-        seed = round_seed(self.seed, history.ledger.rounds_before + server_round)
-        candidates = [
-            Candidate(update, start.own.get(update.client_id, start.common))
-            for update in updates
-        ]
-        admit(candidates)
-        if self.is_protecting:
-            names = self.probe.parameter_names
-            history.replays.quarantine(server_round, admitted(candidates), names)
-        context = RoundContext(
-            self.probe,
-            self.probe.prepared(self._draw(seed, self.num_virtual_samples)),
-            seed,
-            start.common.state,
-            history.momentum.state,
-            server_round,
-        )
+        candidates = self._admit(server_round, start, updates, history)
+        context = self._context(server_round, start, history)
         scored = self._score(admitted(candidates), context, history)
         num_malicious, skipped = select(
             candidates,
@@ -224,19 +209,14 @@ class Examiner:
             num_malicious=num_malicious,
             scoring=self.scoring.name,
             device=str(self.device),
-            seed=seed,
+            seed=context.seed,
             seconds=perf_counter() - began,
             skipped=skipped,
             sensitivity=scored.sensitivity,
             bans=history.ledger.note(noted, self.scoring.ban_threshold),
         )
-        return Examination(
-            report,
-            self.probe.head,
-            self.probe.num_features,
-            candidates,
-            scored.problem,
-        )
+        head, width = self.probe.head, self.probe.num_features
+        return Examination(report, head, width, candidates, scored.problem)
 
     def examine_claims(
         self, server_round: int, updates: Iterable[Update]
@@ -254,6 +234,39 @@ class Examiner:
             seed=None,
             seconds=perf_counter() - began,
             phase="evaluate",
+        )
+
+    def _admit(
+        self,
+        server_round: int,
+        start: RoundStart,
+        updates: Iterable[Update],
+        history: History,
+    ) -> list[Candidate]:
+        """Make a row of each update, and refuse what is malformed or a replay."""
+        candidates = [
+            Candidate(update, start.own.get(update.client_id, start.common))
+            for update in updates
+        ]
+        admit(candidates)
+        if self.is_protecting:
+            names = self.probe.parameter_names
+            history.replays.quarantine(server_round, admitted(candidates), names)
+        return candidates
+
+    def _context(
+        self, server_round: int, start: RoundStart, history: History
+    ) -> RoundContext:
+        """Draw the virtual samples, now that all updates are in."""
+        seed = round_seed(self.seed, history.ledger.rounds_before + server_round)
+        samples = self._draw(seed, self.num_virtual_samples)
+        return RoundContext(
+            self.probe,
+            self.probe.prepared(samples),
+            seed,
+            start.common.state,
+            history.momentum.state,
+            server_round,
         )
 
     def _clip(self, candidates: Sequence[Candidate]) -> None:

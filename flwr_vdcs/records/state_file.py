@@ -116,7 +116,10 @@ class StateFile:
             return None
         first, second = self._array_paths
         path = second if self._named_arrays() == first.name else first
-        save_file({n: tensor.contiguous() for n, tensor in arrays.items()}, path)
+        try:
+            save_file({n: tensor.contiguous() for n, tensor in arrays.items()}, path)
+        except SafetensorError as error:  # a full disk, for example
+            raise OSError(f"{path.name}: {error}") from error
         with path.open("rb+") as file:
             _finish(file, self._target)
         return path.name
