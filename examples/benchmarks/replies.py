@@ -5,7 +5,7 @@ import time
 from flwr.app import ArrayRecord, Message, Metadata, MetricRecord, RecordDict
 
 
-def make_reply(node: int, record: ArrayRecord) -> Message:
+def make_reply(node: int, record: ArrayRecord, num_examples: int = 100) -> Message:
     """Make the reply of a node."""
     metadata = Metadata(
         run_id=1,
@@ -19,6 +19,6 @@ def make_reply(node: int, record: ArrayRecord) -> Message:
         message_type="train",
     )
     arrays = ArrayRecord(dict(record.items()))
-    metrics = MetricRecord({"num-examples": 100})
+    metrics = MetricRecord({"num-examples": num_examples})
     content = RecordDict({"arrays": arrays, "metrics": metrics})
     return Message(content, metadata=metadata)
