@@ -14,6 +14,7 @@ from bloodmnist.model import State
 from federations.samples import Samples
 from federations.tasks import Task
 
+
 def reverse_longest(view: AttackerView, *, scale: float = -10.0) -> State:
     """Send an honest update but for its largest array, which is reversed tenfold."""
     name = max(view.parameter_names, key=lambda n: view.trained[n].numel())
@@ -76,6 +77,8 @@ ATTACKS: dict[str, Poison] = {
     "drift": Poison(KNOWN["slow-drift"]),
 }
 """Every attack that needs no memory, by its name."""
+
+HONEST = Poison(KNOWN["none"])
 
 
 def choose_liars(who: str, sizes: Sequence[int]) -> frozenset[int]:

@@ -14,20 +14,19 @@ from numpy.random import default_rng
 from replies import make_reply
 from torch import Tensor, nn
 
-from federations.attacking import (
-    ATTACKS,
-    Poison,
-    choose_liars,
-    look,
-    poisoned_samples,
+from federations.attacking import choose_liars, look
+from federations.campaigns import (
+    Campaign,
+    Scene,
+    Trigger,
+    find_campaign,
+    success_rate,
 )
 from federations.catalogue import Federation
 from flwr_vdcs import RoundReport, VirtualConsistencyStrategy
 
 MakeStrategy = Callable[[Federation, nn.Module, int, int], Strategy]
 """From federation, model, number of liars and seed to the strategy."""
-
-HONEST = Poison(ATTACKS["flipped"].send)
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,9 @@ class Played:
         Who took part.
     report
         The plugin's, if there was one.
+    success
+        The share of test images of other classes that the model takes for the target
+        with the attackers' trigger of this round on them; NaN without a trigger.
     """
 
     server_round: int
@@ -53,6 +55,7 @@ class Played:
     damage: float
     present: tuple[int, ...]
     report: RoundReport | None
+    success: float
 
 
 class Simulation:
@@ -65,11 +68,13 @@ class Simulation:
         self.hospitals, self.test = federation.hospitals(default_rng(seed))
         self.sizes = [len(samples) for samples in self.hospitals]
         self.liars = choose_liars(who if attack != "none" else "nobody", self.sizes)
-        self.poison = ATTACKS.get(attack, HONEST)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.model = federation.build()
         self.parameter_names = tuple(n for n, _ in self.model.named_parameters())
+        self._begin_campaign = find_campaign(
+            attack, Scene(federation, self.hospitals, self.liars, self.model, seed)
+        )
         self._begin = {n: t.clone() for n, t in self.model.state_dict().items()}
 
     def play(
@@ -87,10 +92,11 @@ class Simulation:
         strategy = make_strategy(
             self.federation, self.model, len(self.liars), self.seed
         )
-        state = dict(self._begin)
+        campaign, state = self._begin_campaign(), dict(self._begin)
         for server_round in range(1, self.federation.rounds + 1):
             present = self._present(server_round, without_liars=without_liars)
-            sent = self._answers(state, server_round, present)
+            campaign.begin_round(server_round, state, present)
+            sent = self._answers(campaign, state, server_round, present)
             strategy.configure_train(
                 server_round, ArrayRecord(state), ConfigRecord(), None
             )
@@ -109,15 +115,26 @@ class Simulation:
                 damage,
                 present,
                 reports[-1] if reports else None,
+                self._success(state, campaign.trigger),
             )
 
     @torch.no_grad()
     def measure(self, state: Mapping[str, Tensor]) -> float:
         """Compute the metric of a model on the test data."""
-        self.model.load_state_dict(dict(state))
-        self.model.eval()
+        self._load(state)
         answers = torch.cat([self.model(some) for some in self.test.inputs.split(256)])
         return self.federation.task.metric(answers, self.test.labels)
+
+    def _success(self, state: Mapping[str, Tensor], trigger: Trigger | None) -> float:
+        if trigger is None:
+            return float("nan")
+        self._load(state)
+        return success_rate(self.model, trigger, self.test)
+
+    def _load(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state for use, not for training."""
+        self.model.load_state_dict(dict(state))
+        self.model.eval()
 
     def _present(self, server_round: int, *, without_liars: bool) -> tuple[int, ...]:
         """Draw who takes part: at least three, the same with every strategy."""
@@ -128,10 +145,17 @@ class Simulation:
         return tuple(p for p in some if not without_liars or p not in self.liars)
 
     def _answers(
-        self, state: State, server_round: int, present: Sequence[int]
+        self,
+        campaign: Campaign,
+        state: State,
+        server_round: int,
+        present: Sequence[int],
     ) -> dict[int, State]:
         """Let everybody train, then let the liars see what the others did."""
-        trained = {place: self._train(state, server_round, place) for place in present}
+        trained = {
+            place: self._train(campaign, state, server_round, place)
+            for place in present
+        }
         honest = [trained[p] for p in present if p not in self.liars]
         lying = [p for p in present if p in self.liars]
 
@@ -139,7 +163,7 @@ class Simulation:
             if place not in self.liars:
                 return trained[place]
             seeds = (1_000_003 * (self.seed + 1) + 101 * server_round, place)
-            return self.poison.send(
+            return campaign.send(
                 look(
                     trained[place],
                     state,
@@ -152,11 +176,13 @@ class Simulation:
 
         return {place: answer(place) for place in present}
 
-    def _train(self, state: State, server_round: int, place: int) -> State:
+    def _train(
+        self, campaign: Campaign, state: State, server_round: int, place: int
+    ) -> State:
         """Train at one hospital, alike whatever the others do."""
-        samples = self.hospitals[place]
-        if place in self.liars:
-            samples = poisoned_samples(samples, self.poison, self.federation.task)
+        lies = place in self.liars
+        samples = campaign.samples(place) if lies else self.hospitals[place]
+        masks = campaign.gradient_masks() if lies else {}
         generator = torch.Generator().manual_seed(
             (self.seed * 1009 + server_round) * 1009 + place
         )
@@ -170,8 +196,15 @@ class Simulation:
             some = samples[rows]
             optimizer.zero_grad()
             self.federation.task.loss(self.model(some.inputs), some.labels).backward()
+            self._mask_gradients(masks)
             optimizer.step()
         return {n: value.clone() for n, value in self.model.state_dict().items()}
+
+    def _mask_gradients(self, masks: State) -> None:
+        for name, mask in masks.items():
+            gradient = self.model.get_parameter(name).grad
+            if gradient is not None:
+                gradient.mul_(mask)
 
     def _is_idle(self, place: int, generator: torch.Generator) -> bool:
         drawn = torch.rand((), generator=generator).item()
