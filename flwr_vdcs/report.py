@@ -67,6 +67,9 @@ class RoundReport:
         to 1, where they share no common part; None where nothing was scored.
     bans : tuple of str
         Ids of the clients that are banned from the next round on.
+    scores_alike : bool
+        Whether all scores were the same but for rounding, so that nobody was dropped;
+        False with ``num_malicious="auto"``, which compares scores with a threshold.
     """
 
     server_round: int
@@ -80,6 +83,7 @@ class RoundReport:
     phase: Literal["train", "evaluate"] = "train"
     sensitivity: float | None = None
     bans: tuple[str, ...] = ()
+    scores_alike: bool = False
 
     @property
     def num_kept(self) -> int:

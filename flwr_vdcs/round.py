@@ -191,29 +191,30 @@ class Examiner:
         candidates = self._admit(server_round, start, updates, history)
         context = self._context(server_round, start, history)
         scored = self._score(admitted(candidates), context, history)
-        num_malicious, skipped = select(
+        selection = select(
             candidates,
             self.num_malicious,
             self.scoring.threshold,
             num_banned=len(start.banned),
             has_failed=scored.problem is not None,
         )
-        if not skipped:
+        if not selection.skipped:
             self._remember(candidates, history)
             self._clip(admitted(candidates))
         decisions = (*map(_decision, candidates), *_withheld(start.banned))
-        noted = () if skipped else decisions
+        noted = () if selection.skipped else decisions
         report = RoundReport(
             server_round=server_round,
             decisions=decisions,
-            num_malicious=num_malicious,
+            num_malicious=selection.num_malicious,
             scoring=self.scoring.name,
             device=str(self.device),
             seed=context.seed,
             seconds=perf_counter() - began,
-            skipped=skipped,
+            skipped=selection.skipped,
             sensitivity=scored.sensitivity,
             bans=history.ledger.note(noted, self.scoring.ban_threshold),
+            scores_alike=selection.scores_alike,
         )
         head, width = self.probe.head, self.probe.num_features
         return Examination(report, head, width, candidates, scored.problem)

@@ -62,9 +62,10 @@ class VirtualConsistencyStrategy:
     num_malicious : int, float or "auto"
         M, how many updates to drop each round: an int >= 0, or a float in [0, 0.5)
         for a fraction of the admitted updates, rounded down. With 0 the clients are
-        scored and reported, and none is dropped. ``"auto"`` drops those that are
-        further from the others than honest updates are, and less than half of them;
-        it needs a scoring that knows how far that is, such as ``"hardened"``.
+        scored and reported, and none is dropped; nor is one where all scores are the
+        same. ``"auto"`` drops those that are further from the others than honest
+        updates are, and less than half of them; it needs a scoring that knows how far
+        that is, such as ``"hardened"``.
     num_virtual_samples : int, default 100
         N, how many virtual samples to draw each round.
     virtual_samples : callable, optional

@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal
+
+import torch
 
 from flwr_vdcs.admission import Candidate, admitted, quarantine
 from flwr_vdcs.errors import NumMaliciousError
@@ -20,6 +23,33 @@ MIN_UPDATES = 3
 
 ROUNDING = 1e-9
 """0.29 * 100 is 28.999999999999996 in floating point, and means 29."""
+
+SAME = 4 * torch.finfo(torch.float32).eps
+"""Scores that are apart by at most this share of the largest one differ by rounding.
+
+Updates and features are float32, so a few steps of float32 are taken for rounding, in
+whatever dtype scores are computed from them.
+"""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was decided on a round as a whole.
+
+    Attributes
+    ----------
+    num_malicious
+        M in this round.
+    skipped
+        Whether the round is skipped, so that no update goes on.
+    scores_alike
+        Whether nobody is dropped, as the scores tell no client from another; never with
+        ``"auto"``.
+    """
+
+    num_malicious: int
+    skipped: bool = False
+    scores_alike: bool = False
 
 
 def check_num_malicious(num_malicious: object) -> NumMalicious:
@@ -78,6 +108,13 @@ def can_select(num_updates: int, num_to_drop: int) -> bool:
     return num_updates >= MIN_UPDATES and num_to_drop < num_updates - 1
 
 
+def are_alike(scores: Collection[float]) -> bool:
+    """Tell whether enough to compare have the same score, but for rounding."""
+    if len(scores) < MIN_UPDATES:
+        return False
+    return max(scores) - min(scores) <= SAME * max(map(abs, scores))
+
+
 def lowest(candidates: Sequence[Candidate], num_to_drop: int) -> list[Candidate]:
     """Find the updates with the lowest scores (Eq. 19); of equals, the earlier.
 
@@ -95,8 +132,11 @@ def select(
     *,
     num_banned: int = 0,
     has_failed: bool = False,
-) -> tuple[int, bool]:
+) -> Selection:
     """Give each update of a round its verdict.
+
+    Where all scores are alike, the M lowest would be whoever answered first. So nobody
+    is dropped then.
 
     Parameters
     ----------
@@ -113,18 +153,22 @@ def select(
 
     Returns
     -------
-    int, bool
-        M in this round, and whether the round is skipped.
+    Selection
+        M in this round, whether it is skipped, and whether its scores are alike.
     """
     scores = [each.score for each in candidates if each.score is not None]
     num_to_drop = count_malicious(num_malicious, scores, threshold, num_banned)
     if is_protecting(num_malicious):
         _quarantine_failures(candidates)
-        if reason := _reason_to_skip(candidates, num_to_drop, has_failed=has_failed):
-            _drop(admitted(candidates), reason)
-            return num_to_drop, True
+    if not has_failed and num_malicious != AUTO and are_alike(scores):
+        return Selection(num_to_drop, scores_alike=True)
+    if is_protecting(num_malicious) and (
+        reason := _reason_to_skip(candidates, num_to_drop, has_failed=has_failed)
+    ):
+        _drop(admitted(candidates), reason)
+        return Selection(num_to_drop, skipped=True)
     _drop_lowest(candidates, num_to_drop)
-    return num_to_drop, False
+    return Selection(num_to_drop)
 
 
 def _reason_to_skip(

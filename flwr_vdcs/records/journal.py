@@ -35,6 +35,7 @@ class Journal:
         self._told_of_blindness = False
         self._told_of_insensitivity = not needs_sensitivity
         self._told_of_silence = False
+        self._told_of_likeness = False
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
@@ -60,6 +61,7 @@ class Journal:
                 "train?",
                 report.server_round,
             )
+        self._note_likeness(report)
         self._note_idleness(report)
         self._note_insensitivity(report)
         if problem is not None and not report.skipped:
@@ -82,6 +84,17 @@ class Journal:
                 report.server_round,
                 report.num_dropped,
                 *_shortage(report.num_malicious),
+            )
+
+    def _note_likeness(self, report: RoundReport) -> None:
+        """Say once that the scores tell no client from another."""
+        if report.scores_alike and not self._told_of_likeness:
+            self._told_of_likeness = True
+            logger.warning(
+                "Round %d: all clients have the same score, so nobody is dropped and "
+                'attacks can pass. Use scoring="hardened", name another `head`, or let '
+                "a layer before it train.",
+                report.server_round,
             )
 
     def _note_idleness(self, report: RoundReport) -> None:

@@ -45,10 +45,11 @@ class Judgement:
 class Scoring(ABC):
     """A view of the updates and a way to score it.
 
-    The M lowest scores are dropped. A subclass must have ``name``, ``features`` and
-    ``scores``; the other attributes have the defaults given here. An object that has
-    the same parts without being a subclass will do as well. Its parts are checked when
-    the strategy is constructed.
+    The M lowest scores are dropped, or nobody where all scores are the same but for
+    rounding in float32. A subclass must have ``name``, ``features`` and ``scores``; the
+    other attributes have the defaults given here. An object that has the same parts
+    without being a subclass will do as well. Its parts are checked when the strategy is
+    constructed.
 
     ``features`` is called once a client and ``scores`` once a round. With M above 0 an
     update is quarantined if its features cannot be computed or have other shapes than

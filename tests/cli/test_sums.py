@@ -151,6 +151,14 @@ def test_unusual_rounds_are_listed(read):
     assert "cannot be compared: hardened and paper." in notes(log)
 
 
+def test_rounds_in_which_all_scores_were_equal_are_told(read):
+    """Nobody had to be dropped in them, so that is not said of every round."""
+    same = [decision("a", score=0.5), decision("b", score=0.5)]
+    log = read([a_round(n, same, scores_alike=n > 1) for n in (1, 2, 3)])
+    expected = "Rounds 2 and 3 were kept whole: all clients had the same score."
+    assert notes(log) == expected
+
+
 def test_rounds_without_memory_are_told_apart(read):
     """More clients would not help there."""
     lost = [decision("a", "dropped", reason=OUT_OF_MEMORY)]

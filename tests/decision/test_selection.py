@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flwr_vdcs.decision.selection import (
+    Selection,
+    are_alike,
     can_select,
     check_num_malicious,
     count_malicious,
@@ -109,7 +111,7 @@ def test_each_update_gets_a_verdict():
     """Quarantined, dropped and kept clients; the scoring's word is in the reason."""
     candidates = scored([0.1, None, 0.9, 0.8], explanation="it is long")
     candidates[1].verdict, candidates[1].reason = "quarantined", "bad"
-    assert select(candidates, 1, None) == (1, False)
+    assert select(candidates, 1, None) == Selection(1)
     verdicts = [each.verdict for each in candidates]
     assert verdicts == ["dropped", "quarantined", "kept", "kept"]
     assert candidates[0].reason == "among the 1 lowest of 3 scores: it is long"
@@ -118,14 +120,15 @@ def test_each_update_gets_a_verdict():
 def test_too_few_are_all_dropped():
     """The round is skipped, with the reason."""
     candidates = scored([0.1, 0.2])
-    assert select(candidates, 1, None) == (1, True)
+    assert select(candidates, 1, None) == Selection(1, skipped=True)
     assert {(c.verdict, c.reason) for c in candidates} == {("dropped", TOO_FEW)}
 
 
 def test_a_server_without_memory_skips_the_round():
     """Whatever the number of updates."""
     candidates = scored([None] * 5)
-    assert select(candidates, 1, None, has_failed=True) == (1, True)
+    found = select(candidates, 1, None, has_failed=True)
+    assert found == Selection(1, skipped=True)
     assert {each.reason for each in candidates} == {OUT_OF_MEMORY}
 
 
@@ -142,5 +145,110 @@ def test_what_could_not_be_scored_is_quarantined(num_malicious):
 def test_banned_clients_are_among_the_malicious():
     """Nobody is dropped in their place."""
     candidates = scored([0.1, 0.2, 0.3, 0.4])
-    assert select(candidates, 2, None, num_banned=1) == (1, False)
+    assert select(candidates, 2, None, num_banned=1) == Selection(1)
     assert [each.verdict for each in candidates].count("dropped") == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.0] * 6, True),
+        ([1.0, 1.0, 1.0 - 2.0**-53], True),
+        ([1.0, 1.0, 1.0 - 2.0**-22], True),
+        ([1.0, 1.0, 1.0 - 2.0**-20], False),
+        ([-1e9, -1e9, -1e9 + 64], True),
+        ([0.0, 0.0, 1e-30], False),
+        ([1e-9, 2e-9, 3e-9], False),
+        ([0.5, 0.5, 0.5, 0.9], False),
+        ([0.5], False),
+        ([], False),
+    ],
+)
+def test_scores_are_alike_within_rounding_of_float32(scores, expected):
+    """Four steps of 2**-23 of the largest: 64 is one step of a billion."""
+    assert are_alike(scores) is expected
+
+
+magnitudes = st.floats(2.0**-100, 2.0**100)
+
+
+@given(
+    size=magnitudes,
+    steps=st.lists(st.integers(-2, 1), min_size=3, max_size=20),
+    is_negative=st.booleans(),
+)
+def test_whatever_float32_rounds_by_a_step_or_two_is_alike(size, steps, is_negative):
+    """As far as NumPy says that its neighbours are."""
+    start = np.float32(-size if is_negative else size)
+    scores = [float(start + step * np.spacing(start)) for step in steps]
+    assert are_alike(scores)
+
+
+@given(
+    scores=st.lists(st.floats(-1, 1, width=16), min_size=3, max_size=20),
+    power=st.integers(-60, 60),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_neither_the_unit_nor_the_order_of_scores_matters(scores, power, shuffle):
+    """Powers of two change no digit; of half precision no two numbers are alike."""
+    again = [score * 2.0**power for score in scores]
+    shuffle.shuffle(again)
+    assert are_alike(again) == (len(set(scores)) == 1)
+
+
+@given(
+    value=st.floats(-1, 1),
+    num_updates=st.integers(3, 20),
+    num_malicious=st.integers(0, 30) | st.floats(0, 0.49),
+    num_banned=st.integers(0, 3),
+)
+def test_of_equal_scores_nobody_is_dropped(
+    value, num_updates, num_malicious, num_banned
+):
+    """Whatever M, even where it is too large to single anybody out."""
+    candidates = scored([value] * num_updates)
+    found = select(candidates, num_malicious, None, num_banned=num_banned)
+    assert found.scores_alike
+    assert not found.skipped
+    assert {(each.verdict, each.reason) for each in candidates} == {("kept", "")}
+
+
+@given(
+    scores=st.lists(st.floats(-1, 1, width=16), min_size=3, max_size=20).filter(
+        lambda scores: len(set(scores)) > 1
+    ),
+    data=st.data(),
+)
+def test_of_other_scores_the_lowest_are_dropped(scores, data):
+    """As many as are to be; of equals at the border, the earlier."""
+    num_to_drop = data.draw(st.integers(0, len(scores) - 2))
+    candidates = scored(scores)
+    assert select(candidates, num_to_drop, None) == Selection(num_to_drop)
+    ranked = sorted(range(len(scores)), key=lambda place: (scores[place], place))
+    dropped = [n for n, each in enumerate(candidates) if each.verdict == "dropped"]
+    assert dropped == sorted(ranked[:num_to_drop])
+
+
+def test_two_equals_at_the_border_are_ordinary():
+    """The others differ, so the score tells something."""
+    candidates = scored([0.9, 0.1, 0.1, 0.5])
+    assert select(candidates, 1, None) == Selection(1)
+    assert [each.verdict for each in candidates].index("dropped") == 1
+
+
+def test_auto_compares_with_its_threshold_where_scores_are_equal():
+    """All are far from the others; fewer than half are dropped, as ever."""
+    candidates = scored([-2.0] * 5)
+    assert select(candidates, "auto", -1.0) == Selection(2)
+    verdicts = [each.verdict for each in candidates]
+    assert verdicts == ["dropped"] * 2 + ["kept"] * 3
+
+
+def test_what_fails_is_refused_beside_equal_scores():
+    """Quarantine does not depend on them, and want of memory comes first."""
+    candidates = scored([0.5, None, 0.5, 0.5])
+    candidates[1].failure = "the model cannot run with it"
+    assert select(candidates, 1, None).scores_alike
+    assert candidates[1].verdict == "quarantined"
+    found = select(scored([0.5] * 4), 1, None, has_failed=True)
+    assert found == Selection(1, skipped=True)

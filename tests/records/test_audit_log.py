@@ -47,6 +47,7 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "sensitivity": None,
         "margin": 1.0,
         "bans": [],
+        "scores_alike": False,
         "previous": BEGINNING,
     }
 

@@ -10,9 +10,6 @@ from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
 from flwr_vdcs.scoring import INSENSITIVE, needs_sensitivity
 
-SAME = 1e-12
-"""Scores that differ by less than this differ by rounding."""
-
 HARDENED = 'or use scoring="hardened", which looks at all parameters'
 
 
@@ -95,8 +92,7 @@ def _misplaced(trial: Trial, reach: Reach) -> Iterator[Finding]:
 
 def _blind(anatomy: Anatomy, trial: Trial) -> Iterator[Finding]:
     sensitivity = trial.report.sensitivity
-    scores = [d.score for d in trial.report.decisions if d.score is not None]
-    if scores and max(scores) - min(scores) < SAME:
+    if trial.report.scores_alike:
         yield Finding(
             fails=True,
             what=f"all scores are the same{_as_frozen(anatomy, trial)}",

@@ -20,6 +20,11 @@ def notes_on(log: Log) -> list[str]:
         ),
         _noted(log, _is_blind, "scored on features that hardly vary"),
         _noted(log, lambda line: line.is_tied, "decided between equal scores"),
+        _noted(
+            log,
+            lambda line: line.scores_alike,
+            "kept whole: all clients had the same score",
+        ),
     )
     return [note for note in (*found, _scorings(log), *rounds) if note]
 
@@ -50,10 +55,11 @@ def _runs(log: Log) -> str:
 
 def _expectation(log: Log) -> str:
     """Say what part of the dropping is not about anybody."""
-    counts = {each.line.num_malicious for each in log.of("train")}
+    lines = [each.line for each in log.of("train")]
+    counts = {line.num_malicious for line in lines}
     if counts == {0}:
         return "Nobody was to be dropped (M = 0): the scores were only looked at."
-    if len(counts) > 1:
+    if len(counts) > 1 or any(line.scores_alike for line in lines):
         return ""
     return (
         f"{plural(counts.pop(), 'update')} had to be dropped in every round, whether "
