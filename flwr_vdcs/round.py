@@ -30,6 +30,7 @@ from flwr_vdcs.decision import (
     NumMalicious,
     check_num_malicious,
     clip,
+    clip_arrays,
     is_protecting,
     select,
 )
@@ -272,7 +273,10 @@ class Examiner:
 
     def _clip(self, candidates: Sequence[Candidate]) -> None:
         """Clip what is too long, unless in a dry run, if the scoring says how long."""
-        if self.is_protecting and self.scoring.max_update is not None:
+        if not self.is_protecting:
+            return
+        clip_arrays(candidates)
+        if self.scoring.max_update is not None:
             clip(candidates, self.probe.parameter_names, self.scoring.max_update)
 
     def _draw(self, seed: int, num_samples: int) -> Tensor:

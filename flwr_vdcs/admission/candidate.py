@@ -33,6 +33,8 @@ class Candidate:
         Scoring: what it has to say of this update.
     failure
         Scoring: why the update could not be scored; empty if it could.
+    shares
+        Scoring: by name how much of an array goes on, of those that are clipped.
     past, remembered
         What the scoring knew of this client before the round, and Scoring: what it is
         to know when this client is scored next.
@@ -48,6 +50,7 @@ class Candidate:
     score: float | None = None
     explanation: str = ""
     failure: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
     past: Mapping[str, float] = field(default_factory=dict)
     remembered: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict = "kept"

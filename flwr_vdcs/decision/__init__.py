@@ -1,6 +1,6 @@
 """Scores to decisions: who is dropped, and how long a kept update may be."""
 
-from flwr_vdcs.decision.clipping import clip
+from flwr_vdcs.decision.clipping import clip, clip_arrays
 from flwr_vdcs.decision.selection import (
     AUTO,
     MIN_UPDATES,
@@ -18,6 +18,7 @@ __all__ = [
     "Selection",
     "check_num_malicious",
     "clip",
+    "clip_arrays",
     "is_protecting",
     "select",
 ]

@@ -1,4 +1,4 @@
-"""Kept to bounded: no update moves the model much further than the median one."""
+"""Kept to bounded: no update moves the model much further than is expected of it."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,7 +7,9 @@ from torch import Tensor
 
 from flwr_vdcs.admission import Candidate, State
 
-CLIPPED = "shortened to the longest update that is allowed"
+CLIPPED = "its norm is clipped to the largest that is allowed"
+
+ARRAYS_CLIPPED = "arrays of more than twice the expected norm are clipped"
 
 
 def clip(
@@ -39,6 +41,25 @@ def clip(
             candidate.is_changed, candidate.reason = True, CLIPPED
 
 
+def clip_arrays(candidates: Sequence[Candidate]) -> None:
+    """Clip the arrays of kept updates of which the scoring lets only a share go on.
+
+    Parameters
+    ----------
+    candidates
+        The admitted updates of the round. Kept ones with ``shares`` below 1 get another
+        ``state``, and a ``reason``.
+    """
+    for candidate in candidates:
+        if candidate.verdict == "kept" and candidate.shares:
+            start, shares = candidate.start.state, candidate.shares
+            candidate.state = {
+                n: _between(start[n].to(value.dtype), value, shares.get(n, 1.0))
+                for n, value in candidate.state.items()
+            }
+            candidate.is_changed, candidate.reason = True, ARRAYS_CLIPPED
+
+
 def clipped(state: State, global_state: State, share: float) -> dict[str, Tensor]:
     r"""Go only a share of the way, :math:`w_g + t (w_k - w_g)`; counters stay."""
     return {
@@ -48,7 +69,7 @@ def clipped(state: State, global_state: State, share: float) -> dict[str, Tensor
 
 
 def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    if not end.is_floating_point():
+    if share >= 1 or not end.is_floating_point():
         return end
     return start.lerp(end, share).where(start != end, end)
 

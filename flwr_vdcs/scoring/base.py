@@ -34,12 +34,17 @@ class Judgement:
     norms : Tensor or None
         The Euclidean norm of each client's parameter delta, if the scoring has computed
         it. Otherwise it is computed where kept updates are clipped.
+    shares : Tensor or None
+        How much of each array's delta goes on, from 0 to 1, if the update is kept: one
+        row for each client, one column for each floating-point array of the global
+        state, in its order. With None all of it does.
     """
 
     scores: Float[Tensor, " clients"]
     reasons: Sequence[str] = ()
     remembered: Mapping[str, Float[Tensor, " clients"]] = field(default_factory=dict)
     norms: Float[Tensor, " clients"] | None = None
+    shares: Float[Tensor, "clients arrays"] | None = None
 
 
 class Scoring(ABC):
@@ -75,6 +80,9 @@ class Scoring(ABC):
     needs_sensitivity : bool
         Whether scores tell little where the features do not vary with the virtual
         samples.
+    needs_num_examples : bool
+        Whether it is to be told how many examples the clients claim. They stand among
+        the features as ``"num_examples"``, float64, NaN where none are claimed.
     remembered : tuple of str
         Names of numbers to know again when the same clients are scored next. They stand
         among the features, where new clients have zeros; `judge` gives the new ones.
@@ -85,6 +93,7 @@ class Scoring(ABC):
     max_update: float | None = None
     needs_momentum: bool = True
     needs_sensitivity: bool = True
+    needs_num_examples: bool = False
     remembered: Sequence[str] = ()
 
     @property

@@ -39,6 +39,7 @@ class DelegatingScoring(Scoring):
         self.max_update = self._multiple(scoring)
         self.needs_momentum = bool(getattr(scoring, "needs_momentum", True))
         self.needs_sensitivity = bool(getattr(scoring, "needs_sensitivity", True))
+        self.needs_num_examples = bool(getattr(scoring, "needs_num_examples", False))
         self.remembered = self._names(scoring)
 
     @property

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
+from numbers import Real
 from typing import Any
 
 import torch
@@ -192,22 +193,36 @@ def _sensitivity(seen: Sequence[Any]) -> float | None:
 
 def _judge(seen: Sequence[Candidate], features: Features, scoring: Scoring) -> None:
     """Let the scoring judge the round, and note what it says of each update."""
-    found = scoring.judge(_recalling(features, seen, scoring))
+    known = _with_claims(_recalling(features, seen, scoring), seen, scoring)
+    found = scoring.judge(known)
     judged = _checked(found, len(seen), scoring)
     for candidate, number in zip(seen, judged.scores.tolist(), strict=True):
         if isfinite(number):
             candidate.score = number
         else:
             candidate.failure = "its score is not finite"
-    if judged.reasons:
-        for candidate, reason in zip(seen, judged.reasons, strict=True):
-            candidate.explanation = reason
+    _note(seen, judged)
+
+
+def _note(seen: Sequence[Candidate], judged: Judgement) -> None:
+    """Note what else the scoring says of each update."""
+    for place, candidate in enumerate(seen):
+        if judged.reasons:
+            candidate.explanation = judged.reasons[place]
+        if judged.norms is not None:
+            candidate.norm = judged.norms[place].item()
+        if judged.shares is not None:
+            candidate.shares = _clipped_shares(candidate, judged.shares[place].tolist())
     if judged.remembered:
         for candidate, record in zip(seen, _rows(judged.remembered), strict=True):
             candidate.remembered = record
-    if judged.norms is not None:
-        for candidate, norm in zip(seen, judged.norms.tolist(), strict=True):
-            candidate.norm = norm
+
+
+def _clipped_shares(candidate: Candidate, row: Sequence[float]) -> dict[str, float]:
+    """Name the arrays of which not all is to go on."""
+    state = candidate.start.state
+    names = [name for name, value in state.items() if value.is_floating_point()]
+    return {n: share for n, share in zip(names, row, strict=True) if share < 1}
 
 
 def _recalling(
@@ -232,6 +247,17 @@ def _recalling(
     }
 
 
+def _with_claims(
+    features: Features, seen: Sequence[Candidate], scoring: Scoring
+) -> Features:
+    """Add how many examples each client claims, if the scoring wants to know."""
+    if not scoring.needs_num_examples or isinstance(features, Tensor):
+        return features
+    claims = [each.update.num_examples for each in seen]
+    numbers = [float(c) if isinstance(c, Real) else nan for c in claims]
+    return {**features, "num_examples": torch.tensor(numbers, dtype=torch.float64)}
+
+
 def _checked(judged: object, num_clients: int, scoring: Scoring) -> Judgement:
     if not isinstance(judged, Judgement):
         raise _wrong(scoring, "`judge` gives a Judgement", type(judged).__name__)
@@ -248,7 +274,19 @@ def _checked(judged: object, num_clients: int, scoring: Scoring) -> Judgement:
         if column is not None and _shape(column) != (num_clients,):
             wanted = f"`judge` gives {name} as a tensor of shape ({num_clients},)"
             raise _wrong(scoring, wanted, _shape(column))
+    _check_shares(judged, num_clients, scoring)
     return judged
+
+
+def _check_shares(judged: Judgement, num_clients: int, scoring: Scoring) -> None:
+    shares = judged.shares
+    if shares is None:
+        return
+    if shares.ndim != 2 or len(shares) != num_clients:  # noqa: PLR2004 - a matrix
+        wanted = f"`judge` gives shares as a tensor of shape ({num_clients}, arrays)"
+        raise _wrong(scoring, wanted, _shape(shares))
+    if not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise _wrong(scoring, "`judge` gives shares from 0 to 1", "others")
 
 
 def _wrong(scoring: Scoring, wanted: str, given: object) -> InvalidArgumentError:

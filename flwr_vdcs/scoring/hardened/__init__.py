@@ -1,10 +1,8 @@
-"""Hardened scoring: judge size, direction and effect, each by its own measure.
+"""Hardened scoring: drop only what is shown to do harm.
 
-The published score looks at one thing, the direction of features. What a malicious
-client does shows in different places: boosts and noise in the size of the update or of
-a part of it, reversed and mislabelled training in its direction, poisoned statistics in
-the model's answers. Each place has a tolerance, how far honest clients are apart there;
-an update is as suspicious as it is in the place where it is most so.
+Sizes, directions and effects of updates are compared with the other clients', and the
+evidence over the rounds is put together as likelihood ratios. What cannot be told is
+not decided: it is clipped.
 """
 
 from flwr_vdcs.scoring.hardened._scoring import HardenedScoring

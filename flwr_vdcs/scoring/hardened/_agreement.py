@@ -1,146 +1,95 @@
-r"""Evidence to agreement: how far an update goes the way that honest ones share.
+r"""Evidence to agreement: how far each update goes the way that others go.
 
-Similarity to peers, to the head and to the momentum are put together as the linear
-discriminant between an update and its reverse. Its sums over the rounds are that of all
-rounds, in which each round counts by what its clients had in common. What the head is
-taught is looked at by itself as well: of whole updates it is a small part.
+What counts is not the angle alone but how much of the common way an update goes: each
+array's cosine times its norm over the expected one. So an array that is reversed
+outweighs honest ones if it is long, and an update that is short goes nowhere.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-WEIGHTS: Mapping[str, float] = {"peers": 1.0, "head": 16.0, "momentum": 32.0}
-"""How much each kind of agreement counts.
+from flwr_vdcs.scoring.hardened._copies import find_copies
+from flwr_vdcs.scoring.hardened._evidence import (
+    BUFFERS,
+    DIRECTION,
+    GROUPS,
+    HEAD,
+    TINY,
+    VECTORS,
+    WEIGHTS,
+)
+from flwr_vdcs.scoring.hardened._likelihood import median
+from flwr_vdcs.scoring.hardened._sizes import MAX_RATIO, Sizes
 
-In a linear discriminant it is the reciprocal of the variance. Honest clients who hold
-other classes than most are unlike their peers, but all of them make the head surer of
-what it knows and go on the way that the federation has come. Chosen on recorded rounds.
+MOMENTUM, ALIGNMENT, EFFECT = "momentum", "alignment", "effect"
+
+CHANNELS = (WEIGHTS, VECTORS, HEAD, MOMENTUM, ALIGNMENT, EFFECT)
+"""In what updates are compared.
+
+The arrays of the body and of the head with those of peers, all of them with the global
+model's momentum, the head's with the head, and the change of the answers to the virtual
+samples with that of peers.
 """
 
-USUAL_SPREAD = 0.2
-"""Where clients differ by more in how they confirm the head, that counts for less.
-
-Heads of two or three classes have few directions: a client whose data are harder than
-the others' undoes them a little in every round. The weight is a variance's reciprocal.
-"""
-
-LEAST_AGREEMENT = 0.05
-"""Where the median client is less similar to its peers, outliers count for less."""
-
-LEAST_SPREAD = 0.25
-"""Clients teach the head by at least this share of the median one's differently."""
-
-LEAST_LESSON = 8.0
-"""In squared standard deviations. From less a client's share is not to be told.
-
-Of this much it is exact to a third.
-"""
-
-TINY = 1e-30
-
-FADING = 0.8
-"""What is left of a round when the client is scored next: about five rounds count."""
+Clients = Float[Tensor, " clients"]
+Pairs = Float[Tensor, "clients clients"]
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far each client goes along with the median one, in a round or over rounds.
+def compare(
+    features: Mapping[str, Tensor], sizes: Sizes
+) -> tuple[dict[str, Clients], Bool[Tensor, " clients"]]:
+    """Measure how far each client goes along, in each channel that there is.
 
-    Attributes
-    ----------
-    along, whole
-        How far it goes, and how far the median client does. What honest clients do not
-        have in common, as with a head that has learned nothing, counts in neither.
-    taught, lesson
-        How far it teaches the head what the others do, from the reverse on, and how far
-        the median client does, in squared standard deviations of the clients.
-    confirmed, expected
-        How much it confirms the head, and how much the median client does.
-    rounds
-        How many rounds that is.
+    Returns
+    -------
+    dict of str to Tensor
+        By channel how far each client goes: 1 if all the way, below 0 if against.
+    Tensor
+        Who is no copy of an earlier client.
     """
-
-    along: Float[Tensor, " clients"]
-    whole: Float[Tensor, " clients"]
-    taught: Float[Tensor, " clients"]
-    lesson: Float[Tensor, " clients"]
-    confirmed: Float[Tensor, " clients"]
-    expected: Float[Tensor, " clients"]
-    rounds: Float[Tensor, " clients"]
-
-    @property
-    def share(self) -> Float[Tensor, " clients"]:
-        """Put the median client at about 1, its reverse at -1."""
-        return self.along / self.whole.clamp_min(LEAST_AGREEMENT**2)
-
-    @property
-    def teaching(self) -> Float[Tensor, " clients"]:
-        """Put who teaches the head as the median client at about 1."""
-        return self.taught / self.lesson.clamp_min(LEAST_LESSON)
-
-    @property
-    def confirmation(self) -> Float[Tensor, " clients"]:
-        """Average the confirmation of the head."""
-        return self.confirmed / self.rounds
-
-    @property
-    def surplus(self) -> Float[Tensor, " clients"]:
-        """Average what it confirms more than the median client in the same rounds.
-
-        Heads are confirmed less and less, and clients take part in different rounds.
-        """
-        return (self.confirmed - self.expected) / self.rounds
-
-    def after(self, past: "Agreement") -> "Agreement":
-        """Add a round to those before it.
-
-        They count for no more than the median client's would, and against nobody more
-        than its reverse's: whoever goes further gains no credit that it could use up.
-        """
-        earlier = vars(past) | {
-            "along": past.along.clamp(-past.whole, past.whole),
-            "taught": past.taught.clamp(-past.lesson, past.lesson),
-        }
-        sums = {name: FADING * earlier[name] + now for name, now in vars(self).items()}
-        return Agreement(**sums)
+    found = list(_groups(features, sizes))
+    copies = find_copies(sum((cosines for _, cosines, _ in found), torch.zeros(())))
+    channels = {group: _with_peers(along, copies) for group, _, along in found}
+    places = features["groups"][0]
+    is_parameter = places < GROUPS.index(BUFFERS)
+    is_head = places == GROUPS.index(HEAD)
+    ways = (sizes.ratios * features[MOMENTUM])[:, is_parameter]
+    channels[MOMENTUM] = ways.mean(1)
+    channels[ALIGNMENT] = features[ALIGNMENT] * sizes.ratios[:, is_head].mean(1)
+    channels[EFFECT] = _with_peers(_effects(features), copies)
+    return channels, ~copies.tril(diagonal=-1).any(1)
 
 
-def find_agreement(
-    kinds: Mapping[str, Float[Tensor, " clients"]],
-    typical: Mapping[str, Float[Tensor, ""]],
-    spread: Mapping[str, Float[Tensor, ""]],
-) -> Agreement:
-    """Compare with the median client in one round.
+def _groups(
+    features: Mapping[str, Tensor], sizes: Sizes
+) -> Iterator[tuple[str, Pairs, Pairs]]:
+    """Give of each group the cosines of its arrays, and how far each client goes."""
+    places = features["groups"][0]
+    for group in (WEIGHTS, VECTORS, HEAD):
+        directions = [
+            value.double()
+            for name, value in features.items()
+            if name.startswith(f"{DIRECTION}{group} ")
+        ]
+        if directions:
+            ratios = sizes.ratios[:, places == GROUPS.index(group)].T
+            cosines = [rows @ rows.T for rows in directions]
+            pairs = zip(ratios, cosines, strict=True)
+            along = torch.stack([ratio[:, None] * each for ratio, each in pairs])
+            yield group, torch.stack(cosines).sum(0), along.mean(0)
 
-    Parameters
-    ----------
-    kinds
-        Of each kind in `WEIGHTS` the cosines, and of ``"lesson"`` those with what peers
-        teach the head.
-    typical
-        Of each kind the median client's. What is below zero is not shared.
-    spread
-        Of each kind the clients' standard deviation.
-    """
-    trust: Tensor = (USUAL_SPREAD / spread["head"].clamp_min(USUAL_SPREAD)) ** 2
-    weights = {**WEIGHTS, "head": WEIGHTS["head"] * trust.item()}
-    shared = {kind: value.clamp_min(0) for kind, value in typical.items()}
-    along = sum(weights[kind] * shared[kind] * kinds[kind] for kind in weights)
-    whole = sum(weights[kind] * shared[kind] ** 2 for kind in weights)
-    lesson = shared["lesson"]
-    differ = spread["lesson"].maximum(LEAST_SPREAD * lesson).clamp_min(TINY)
-    known = (lesson / differ) ** 2
-    once = torch.ones_like(kinds["head"])
-    return Agreement(
-        along=along * once,
-        whole=whole * once,
-        taught=(lesson / differ**2 * kinds["lesson"]).clamp_min(-known),
-        lesson=known * once,
-        confirmed=kinds["head"],
-        expected=typical["head"] * once,
-        rounds=once,
-    )
+
+def _effects(features: Mapping[str, Tensor]) -> Pairs:
+    norms, effect = features["effect_norm"], features["effect"].double()
+    ratios = (norms / norms.quantile(0.5).clamp_min(TINY)).clamp_max(MAX_RATIO)
+    return ratios[:, None] * (effect @ effect.T)
+
+
+def _with_peers(along: Pairs, copies: Bool[Tensor, "clients clients"]) -> Clients:
+    """Take the median over the others, of whom copies count once."""
+    is_later_copy = copies.tril(diagonal=-1).any(1)
+    left = along.masked_fill(copies | is_later_copy, torch.nan)
+    return median(left).nan_to_num(0.0)

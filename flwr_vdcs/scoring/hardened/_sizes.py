@@ -1,86 +1,123 @@
-"""Evidence to distances: how far a client's sizes are from the median client's.
+r"""Evidence to sizes: how long updates are, beside what their examples lead to expect.
 
-Honest clients do not finish at the same time. One that still sends what it sent when it
-was like the others is long only because they have become short. It is judged as if its
-update were as long as the median one.
+Who trains on more examples takes more steps and goes further. How much further is the
+slope of logarithms of norms on those of claimed numbers of examples, by repeated
+medians (Siegel, "Robust regression using repeated medians", 1982), which withstand
+nearly half of the clients.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flwr_vdcs.scoring.hardened._evidence import SIZES
-from flwr_vdcs.scoring.hardened._suspicion import with_reserve
+from flwr_vdcs.scoring.hardened._evidence import BUFFERS, GROUPS, TINY
+from flwr_vdcs.scoring.hardened._likelihood import (
+    estimate_variance,
+    log_ratio_gross,
+    others,
+)
 
-TOLERANCES: Mapping[str, float] = {
-    "update": 4.0,
-    "weights": 4.0,
-    "vectors": 5.0,
-    "head": 4.0,
-    "running statistics": 20.0,
-    "buffers": 5.0,
-    "effect": 3.5,
-}
-"""By what factor an honest client's sizes may be away from the median's."""
+PRIOR_SPREAD = 0.35
+"""Standard deviation that is assumed of logarithms of honest norms."""
 
-UPDATE, EFFECT = SIZES.index("update"), SIZES.index("effect")
-NOT_TRAINED = [SIZES.index(place) for place in ("running statistics", "buffers")]
+MAX_RATIO = 2.0
+"""An array is clipped to so many times its expected norm."""
 
-Sizes = Float[Tensor, "clients places"]
+LEAST_DIFFERENCE = 0.1
+"""Claims that differ by less, in logarithms, tell no slope."""
+
 Clients = Float[Tensor, " clients"]
+Arrays = Float[Tensor, "clients arrays"]
 
 
-def distances(sizes: Sizes) -> Sizes:
-    """Compare with the median client, in natural logarithms."""
-    return sizes - sizes.quantile(0.5, dim=0)
+@dataclass(frozen=True)
+class Sizes:
+    """How long a round's updates are.
 
-
-def tolerated(away: Sizes) -> Sizes:
-    """Measure distances in their tolerances, in both directions.
-
-    The effect of honest updates differs most, so within its tolerance it says little.
+    Attributes
+    ----------
+    ratios
+        Norm of each array over the expected one, at most `MAX_RATIO`; 0 where it has
+        not moved.
+    shares
+        How much of each array is left by clipping it to `MAX_RATIO`: 1 if all.
+    excess
+        Logarithm of each update's norm over the expected one.
+    length
+        Logarithm of each update's norm.
     """
-    factors = away.new_tensor([TOLERANCES[name] for name in SIZES])
-    shares = away.abs() / factors.log()
-    shares[:, EFFECT] = with_reserve(shares[:, EFFECT])
-    return shares
+
+    ratios: Arrays
+    shares: Arrays
+    excess: Clients
+    length: Clients
 
 
-def usual_length(sizes: Sizes, past: Clients) -> Clients:
-    """Note how long an update was when all its sizes were last like the others'.
+def measure(features: Mapping[str, Tensor]) -> Sizes:
+    """Compare each client's norms with what is expected of it."""
+    norms, floors = features["norms"], features["floors"]
+    is_parameter = features["groups"][0] < GROUPS.index(BUFFERS)
+    length = _joint(norms, is_parameter).maximum(_joint(floors, is_parameter)).log()
+    growth = _growth(length, features["num_examples"])
+    away = _beyond(norms.maximum(floors).log(), growth).exp()
+    return Sizes(
+        ratios=torch.where(norms > floors, away.clamp_max(MAX_RATIO), 0.0),
+        shares=(MAX_RATIO / away).clamp_max(1.0),
+        excess=_beyond(length[:, None], growth)[:, 0],
+        length=length,
+    )
+
+
+def find_gross(
+    sizes: Sizes, past: Clients, is_peer: Bool[Tensor, " clients"]
+) -> Clients:
+    """Weigh whether each update is grossly long.
+
+    Honest clients do not finish at the same time. One that is as long as it was when it
+    was last as long as the others is not gross: they have become short.
 
     Parameters
     ----------
-    sizes
-        Natural logarithms, in the order of `SIZES`.
     past
-        What was noted before; zero for clients of whom nothing is.
+        What `usual_length` noted before; 0 for clients of whom nothing is.
+    is_peer
+        Who counts among the others.
     """
-    is_like_others = (tolerated(distances(sizes)) <= 1).all(1)
-    return torch.where(is_like_others, sizes[:, UPDATE].exp(), past)
+    variance = estimate_variance(others(sizes.excess, is_peer), PRIOR_SPREAD**2)
+    longer = torch.where(past != 0, sizes.length - past, torch.inf).clamp_min(0)
+    return log_ratio_gross(sizes.excess.minimum(longer), variance)
 
 
-def as_usual(away: Sizes, sizes: Sizes, past: Clients, share: Clients) -> Sizes:
-    r"""Let a client be as much longer than the median one as its usual length is.
+def usual_length(sizes: Sizes, past: Clients) -> Clients:
+    """Note how long an update was when it was last about as long as is expected."""
+    is_usual = sizes.excess < torch.tensor(MAX_RATIO).log()
+    return torch.where(is_usual, sizes.length, past)
 
-    With :math:`\ell_k` the length that was noted, ``past``, of every distance above
-    zero, those of running statistics and buffers aside, as much as there is of
 
-    .. math::
+def slope(x: Clients, y: Clients) -> Float[Tensor, ""]:
+    """Fit a line by repeated medians, and keep its slope between 0 and 1."""
+    run, rise = x[:, None] - x, y[:, None] - y
+    slopes = torch.where(run.abs() > LEAST_DIFFERENCE, rise / run, torch.nan)
+    typical = slopes.nanquantile(0.5, dim=1).nanquantile(0.5)
+    return typical.nan_to_num(0.0).clamp(0, 1)
 
-        \min\Bigl(\ln \frac{\sigma_{\text{update},k}}{\tilde\sigma_{\text{update}}},\;
-        \ln \frac{\ell_k}{\tilde\sigma_{\text{update}}}\Bigr)
 
-    is taken off, if that is positive. So a part gains nothing unless the whole update
-    is long. Nor does a client that goes against the others: its ``share`` (see
-    `flwr_vdcs.scoring.hardened._agreement.Agreement`) is not above zero. What it holds
-    is never learned, so it would be long for ever.
-    """
-    excess = away[:, UPDATE].clamp_min(0)
-    median = sizes[:, UPDATE] - away[:, UPDATE]
-    still = (past.log() - median).clamp_min(0).minimum(excess) * (share > 0)
-    shorter = away.minimum((away - still[:, None]).clamp_min(0))
-    shorter[:, NOT_TRAINED] = away[:, NOT_TRAINED]
-    return shorter
+def _joint(norms: Arrays, chosen: Bool[Tensor, " arrays"]) -> Clients:
+    joint: Tensor = norms[:, chosen].square().sum(1).sqrt() + TINY
+    return joint
+
+
+def _growth(lengths: Clients, num_examples: Clients) -> Clients:
+    """Give by how much longer each update is expected to be for its examples."""
+    logs = num_examples.log().nan_to_num(nan=0.0)
+    return slope(logs, lengths) * logs
+
+
+def _beyond(
+    logs: Float[Tensor, "clients columns"], growth: Clients
+) -> Float[Tensor, "clients columns"]:
+    left = logs - growth[:, None]
+    return left - left.quantile(0.5, dim=0)

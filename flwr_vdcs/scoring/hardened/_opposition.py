@@ -1,0 +1,114 @@
+r"""Sums to opposition: whether a client works against the others, and how surely.
+
+A client's share :math:`\beta` is how far it has gone along over how far its peers
+have. It is looked at over all channels, and for the parts of the model one by one. In
+one part honest hospitals differ more, so more is assumed there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from flwr_vdcs.scoring.hardened._agreement import ALIGNMENT, CHANNELS
+from flwr_vdcs.scoring.hardened._evidence import HEAD, VECTORS, WEIGHTS
+from flwr_vdcs.scoring.hardened._likelihood import (
+    FURTHEST,
+    estimate_variance,
+    log_ratio_against,
+    median,
+    others,
+)
+from flwr_vdcs.scoring.hardened._sums import Sums
+
+PRIOR_WHOLE, PRIOR_PART = 0.5, 1.0
+"""Standard deviations that are assumed of honest shares, in all channels and in one."""
+
+LEAST_COMMON = 0.25
+"""Where the peers' median share is less, nothing is known to be shared."""
+
+WHOLE = "whole"
+
+WAYS: Mapping[str, tuple[str, ...]] = {
+    WHOLE: CHANNELS,
+    WEIGHTS: (WEIGHTS,),
+    VECTORS: (VECTORS,),
+    HEAD: (HEAD, ALIGNMENT),
+}
+"""Where a client may work against the others, and by which channels it is told."""
+
+TINY = 1e-12
+
+Clients = Float[Tensor, " clients"]
+Channels = Float[Tensor, "channels clients"]
+
+
+@dataclass(frozen=True)
+class Opposition:
+    """Whether each client works against the others in one way.
+
+    Attributes
+    ----------
+    share
+        How far it goes along, in shares of what its peers do; 0 if it cannot be told.
+    log_ratio
+        Log-likelihood ratio of "against" to "along"; 0 if it cannot be told.
+    """
+
+    share: Clients
+    log_ratio: Clients
+
+
+def find_opposition(
+    sums: Sums, is_peer: Bool[Tensor, " clients"]
+) -> dict[str, Opposition]:
+    """Weigh for each client in each of `WAYS` whether it works against the others."""
+    return {way: _weigh(way, sums, is_peer) for way in WAYS}
+
+
+def _weigh(way: str, sums: Sums, is_peer: Bool[Tensor, " clients"]) -> Opposition:
+    places = [CHANNELS.index(name) for name in WAYS[way]]
+    gained, possible, seen = (
+        kind[places] for kind in (sums.gained, sums.possible, sums.seen)
+    )
+    total = possible.sum(0)
+    share = torch.where(total > TINY, gained.sum(0) / total.clamp_min(TINY), 0.0)
+    peers = others(share, is_peer & (total > TINY))
+    common = median(peers).nan_to_num(0.0)
+    is_known = (total > TINY) & (common > LEAST_COMMON)
+    common = common.clamp_min(LEAST_COMMON)
+    prior = PRIOR_WHOLE if way == WHOLE else PRIOR_PART
+    noise = _noise(possible, seen) / common.square()
+    variance = estimate_variance(peers / common[:, None], prior**2 + noise)
+    if way == WHOLE:
+        variance = variance + _disagreement(gained, possible) / common.square()
+    share = torch.where(is_known, share / common, 0.0)
+    ratio = torch.where(is_known, log_ratio_against(share, variance), 0.0)
+    return Opposition(share, ratio)
+
+
+def _noise(possible: Channels, seen: Channels) -> Clients:
+    """Give the variance of a share that is chance.
+
+    As channels depend on each other, together they tell as much as the best of them.
+    """
+    best = seen.amax(0).clamp_min(TINY)
+    return seen.sum(0).square() / best / possible.sum(0).square().clamp_min(TINY)
+
+
+def _disagreement(gained: Channels, possible: Channels) -> Clients:
+    """Give the variance of a client's mean share, as its channels differ.
+
+    Who works against the others does so in all of them. A hospital with other patients
+    differs in some.
+    """
+    is_known = possible > TINY
+    each = torch.where(is_known, gained / possible.clamp_min(TINY), 0.0)
+    each = each.clamp(-FURTHEST, FURTHEST)
+    weight = torch.where(is_known, possible, 0.0)
+    weight = weight / weight.sum(0).clamp_min(TINY)
+    mean = (weight * each).sum(0)
+    scatter = (weight * (each - mean).square()).sum(0)
+    return scatter / is_known.sum(0).clamp_min(1)
