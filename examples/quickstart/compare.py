@@ -1,4 +1,4 @@
-"""Compare three runs of the quickstart: no attack, attacked, attacked and checked.
+"""Compare four runs of the quickstart: no attack, attacked, and attacked and checked.
 
 Run ``python examples/quickstart/compare.py --help`` for its options.
 """
@@ -25,6 +25,7 @@ from comparison.picture import draw
 from comparison.results import (
     VERDICTS,
     Rounds,
+    count_left_out,
     count_verdicts,
     find_poisoned,
     read_rounds,
@@ -43,7 +44,8 @@ from rich.table import Table
 
 APP = Path(__file__).resolve().parent
 NUM_CLIENTS = 10
-HONEST, ATTACKED, CHECKED = "no attack", "attacked", "attacked, with plugin"
+HONEST, ATTACKED = "no attack", "attacked"
+PUBLISHED, PROTECTED = "attacked, published score", "attacked, with the plugin"
 STARTUP_STEPS = 3
 MAX_SILENT_SECONDS = 300
 LOG_TAIL_LINES = 25
@@ -104,6 +106,27 @@ class Bar:
     @property
     def _total(self) -> int:
         return STARTUP_STEPS + self.num_rounds
+
+
+def plan(
+    attack: AttackName, fraction_malicious: float, rounds: int, seed: int
+) -> dict[str, RunConfig]:
+    """Write the settings of every run, by its name."""
+    common: RunConfig = {"num-server-rounds": rounds, "seed": seed}
+    attacked = {
+        **common,
+        "attack": attack.value,
+        "fraction-malicious": fraction_malicious,
+    }
+    # The published score has to be told how many are poisoned. The plugin is not.
+    num_poisoned = round(fraction_malicious * NUM_CLIENTS)
+    published = {"scoring": "paper", "num-malicious": num_poisoned}
+    return {
+        HONEST: {**common, "attack": "none", "plugin": False},
+        ATTACKED: {**attacked, "plugin": False},
+        PUBLISHED: {**attacked, "plugin": True, **published},
+        PROTECTED: {**attacked, "plugin": True},
+    }
 
 
 def run_all(configs: dict[str, RunConfig], num_rounds: int) -> dict[str, Rounds]:
@@ -174,19 +197,29 @@ def find_problem(rounds: Rounds, log: str, num_rounds: int, *, checked: bool) ->
 
 
 def summarise_runs(title: str, runs: dict[str, Rounds]) -> Table:
-    """Lay out last-round and maximum accuracy of every run."""
+    """Lay out every run's accuracy in the last round, and what was left out."""
     table = Table("run", title=title)
-    table.add_column("accuracy, last round", justify="right")
-    table.add_column("accuracy, maximum", justify="right")
+    for column in ("accuracy", "poisoned left out", "honest left out"):
+        table.add_column(column, justify="right")
     for name, rounds in runs.items():
-        accuracies = [each.accuracy for each in rounds[1:]]
-        table.add_row(name, f"{accuracies[-1]:.1%}", f"{max(accuracies):.1%}")
+        table.add_row(
+            name,
+            f"{rounds[-1].accuracy:.1%}",
+            describe_left_out(rounds, poisoned=True),
+            describe_left_out(rounds, poisoned=False),
+        )
     return table
 
 
-def summarise_clients(rounds: Rounds) -> Table:
-    """Lay out how often every client got which verdict."""
-    table = Table("client", "is", title=f"Verdicts over {len(rounds) - 1} rounds")
+def describe_left_out(rounds: Rounds, *, poisoned: bool) -> str:
+    """Say how many updates were left out of how many; nothing if none was judged."""
+    left_out, judged = count_left_out(rounds, poisoned=poisoned)
+    return f"{left_out} of {judged}" if judged else ""
+
+
+def summarise_clients(name: str, rounds: Rounds) -> Table:
+    """Lay out how often every client got which verdict in the named run."""
+    table = Table("client", "is", title=f"{len(rounds) - 1} rounds, {name}")
     for verdict in VERDICTS:
         table.add_column(verdict, justify="right")
     poisoned = find_poisoned(rounds)
@@ -194,6 +227,22 @@ def summarise_clients(rounds: Rounds) -> Table:
         kind = "[bold]poisoned[/]" if client in poisoned else "honest"
         table.add_row(str(client), kind, *(str(counts[v]) for v in VERDICTS))
     return table
+
+
+def show(console: Console, title: str, runs: dict[str, Rounds]) -> None:
+    """Print the verdicts on every client, then what it came to in every run."""
+    rounds = runs[PROTECTED]
+    console.print(summarise_clients(PROTECTED, rounds))
+    console.print(summarise_runs(f"{title}, after {len(rounds) - 1} rounds", runs))
+
+
+def save(folder: Path, title: str, runs: dict[str, Rounds]) -> tuple[Path, Path]:
+    """Save the picture and the numbers, and say where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    picture, numbers = folder / "quickstart.png", folder / "quickstart.csv"
+    draw(picture, title, runs, checked=PROTECTED)
+    write_csv(numbers, runs)
+    return picture, numbers
 
 
 def main(
@@ -204,7 +253,6 @@ def main(
     fraction_malicious: Annotated[
         float, typer.Option(min=0, max=0.49, help="Share of poisoned clients.")
     ] = 0.3,
-    scoring: Annotated[str, typer.Option(help="The plugin's scoring.")] = "paper",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of every run.")] = 6,
     output_dir: Annotated[
         Path, typer.Option(help="Folder for the picture and the CSV file.")
@@ -213,37 +261,18 @@ def main(
         int, typer.Option(min=0, help="Decides model, data split and noise.")
     ] = 0,
 ) -> None:
-    """Run the same federation of ten clients three times and compare the accuracy."""
+    """Run the same federation of ten clients four times and compare the accuracy."""
     console = Console()
-    common: RunConfig = {"num-server-rounds": rounds, "seed": seed}
-    attacked = {
-        **common,
-        "attack": attack.value,
-        "fraction-malicious": fraction_malicious,
-    }
-    # The run with most to go wrong comes first, so that it goes wrong soon.
-    configs: dict[str, RunConfig] = {
-        CHECKED: {**attacked, "plugin": True, "scoring": scoring},
-        HONEST: {**common, "attack": "none", "plugin": False},
-        ATTACKED: {**attacked, "plugin": False},
-    }
     try:
-        finished = run_all(configs, rounds)
+        runs = run_all(plan(attack, fraction_malicious, rounds, seed), rounds)
     except SimulationError as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(code=1) from error
 
-    runs = {name: finished[name] for name in (HONEST, ATTACKED, CHECKED)}
-    num_poisoned = len(find_poisoned(runs[CHECKED]))
-    title = (
-        f"{attack.value} attack by {num_poisoned} of {NUM_CLIENTS} clients, "
-        f"{scoring} scoring, seed {seed}"
-    )
-    output_dir.mkdir(parents=True, exist_ok=True)
-    picture, numbers = output_dir / "quickstart.png", output_dir / "quickstart.csv"
-    write_csv(numbers, runs)
-    draw(picture, title, runs, checked=CHECKED)
-    console.print(summarise_runs(title, runs), summarise_clients(runs[CHECKED]))
+    num_poisoned = len(find_poisoned(runs[PROTECTED]))
+    title = f"{attack} attack by {num_poisoned} of {NUM_CLIENTS} clients, seed {seed}"
+    show(console, title, runs)
+    picture, numbers = save(output_dir, title, runs)
     console.print(f"Picture: {picture}\nNumbers: {numbers}")
 
 

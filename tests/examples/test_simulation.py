@@ -83,17 +83,17 @@ def test_fraction_must_be_a_fraction():
 
 
 @pytest.fixture(scope="module")
-def resnet_states():
+def states():
     """Two states of the quickstart's model: as received, and as trained."""
     received, trained = (model.build_model(seed).state_dict() for seed in (0, 1))
-    trained["bn1.running_mean"] += 1
-    trained["bn1.num_batches_tracked"] += 5
+    trained["1.running_mean"] += 1
+    trained["1.num_batches_tracked"] += 5
     return received, trained
 
 
-def test_attack_leaves_batch_norm_buffers_as_trained(resnet_states):
+def test_attack_leaves_batch_norm_buffers_as_trained(states):
     """Parameters are attacked; running statistics and counters are sent as they are."""
-    received, trained = resnet_states
+    received, trained = states
     sent = attacks.attack_arrays(
         attacks.sign_flip,
         trained=ArrayRecord(trained),
@@ -113,9 +113,9 @@ def test_attack_leaves_batch_norm_buffers_as_trained(resnet_states):
 
 
 @pytest.mark.parametrize("partition_id", range(4))
-def test_mod_attacks_the_first_partitions_only(resnet_states, partition_id):
+def test_mod_attacks_the_first_partitions_only(states, partition_id):
     """With half of four clients poisoned, those are partitions 0 and 1."""
-    received, trained = (ArrayRecord(state) for state in resnet_states)
+    received, trained = (ArrayRecord(state) for state in states)
     run = {"attack": "targeted", "fraction-malicious": 0.5, "seed": 0}
     node = {"partition-id": partition_id, "num-partitions": 4}
     context = SimpleNamespace(run_config=run, node_config=node)
@@ -186,6 +186,32 @@ def test_verdicts_are_counted_by_client(rounds):
     assert results.find_poisoned(rounds) == {0}
 
 
+def test_updates_that_were_left_out_are_counted(rounds):
+    """Client 0, poisoned, was left out twice, client 1 never."""
+    assert results.count_left_out(rounds, poisoned=True) == (2, 2)
+    assert results.count_left_out(rounds, poisoned=False) == (0, 2)
+
+
+def test_table_says_of_how_many_updates_how_many_were_left_out(rounds):
+    """A run without the plugin has an accuracy only."""
+    table = compare.summarise_runs("title", {"plain": rounds[:1], "checked": rounds})
+    cells = zip(*(column.cells for column in table.columns), strict=True)
+    assert list(cells) == [
+        ("plain", "50.0%", "", ""),
+        ("checked", "50.0%", "2 of 2", "0 of 2"),
+    ]
+
+
+def test_only_the_published_score_is_told_how_many_are_poisoned():
+    """The other runs leave scoring and M to the app's defaults."""
+    runs = compare.plan(compare.AttackName.TARGETED, 0.3, rounds=2, seed=0)
+    told = {name: run.get("num-malicious") for name, run in runs.items()}
+    assert told.pop(compare.PUBLISHED) == 3
+    assert set(told.values()) == {None}
+    assert [run["attack"] for run in runs.values()] == ["none", *["targeted"] * 3]
+    assert [run["plugin"] for run in runs.values()] == [False, False, True, True]
+
+
 def test_csv_holds_what_the_picture_shows(rounds, tmp_path):
     """Every run and round has a line, every client a column."""
     results.write_csv(tmp_path / "q.csv", {"plain": rounds[:1], "checked": rounds})
@@ -196,9 +222,9 @@ def test_csv_holds_what_the_picture_shows(rounds, tmp_path):
 
 
 def test_picture_is_drawn(rounds, tmp_path):
-    """Three runs make a PNG file."""
-    runs = {"one": rounds, "two": rounds, "three": rounds}
-    picture.draw(tmp_path / "q.png", "title", runs, checked="three")
+    """Four runs make a PNG file."""
+    runs = dict.fromkeys(("one", "two", "three", "four"), rounds)
+    picture.draw(tmp_path / "q.png", "title", runs, checked="four")
     assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -288,8 +314,8 @@ def simulate(flower: federation.Flower, app: Path, key: str, **config) -> Lines:
 
 @pytest.fixture(scope="module")
 def quickstart_lines(flower) -> Lines:
-    """Run the quickstart with one of four clients poisoned."""
-    config = {"attack": "sign-flip", "fraction-malicious": 0.25, "plugin": True}
+    """Run the quickstart with one of four clients poisoned, and tell nobody."""
+    config = {"attack": "sign-flip", "fraction-malicious": 0.25}
     return simulate(flower, QUICKSTART, "results", **config)
 
 
@@ -309,22 +335,19 @@ def test_quickstart_tests_the_model_before_and_after_every_round(quickstart_line
 
 @pytest.mark.simulation
 def test_quickstart_judges_every_client_once_a_round(quickstart_lines):
-    """Each partition has a verdict; as many are dropped as are poisoned: one."""
+    """Each partition has a verdict, and partition 0 is listed as poisoned."""
     for line in quickstart_lines[1:]:
-        decisions = line["decisions"]
-        assert sorted(d["partition"] for d in decisions) == list(range(NUM_CLIENTS))
-        verdicts = [d["verdict"] for d in decisions]
-        assert sorted(verdicts) == ["dropped", *["kept"] * (NUM_CLIENTS - 1)]
+        poisoned = {d["partition"]: d["poisoned"] for d in line["decisions"]}
+        assert poisoned == {0: True, 1: False, 2: False, 3: False}
+        assert len(line["decisions"]) == NUM_CLIENTS
 
 
 @pytest.mark.simulation
-def test_quickstart_lists_the_poisoned_client_and_its_verdict(quickstart_lines):
-    """Partition 0 is the poisoned one, with a verdict and a finite score."""
+def test_quickstart_drops_the_poisoned_client_and_keeps_the_others(quickstart_lines):
+    """The app's defaults protect, and nobody says how many are poisoned."""
     for line in quickstart_lines[1:]:
-        (poisoned,) = [d for d in line["decisions"] if d["poisoned"]]
-        assert poisoned["partition"] == 0
-        assert poisoned["verdict"] in {"kept", "dropped"}
-        assert -1 <= poisoned["score"] <= 1
+        verdicts = {d["partition"]: d["verdict"] for d in line["decisions"]}
+        assert verdicts == {0: "dropped", 1: "kept", 2: "kept", 3: "kept"}
 
 
 @pytest.mark.simulation

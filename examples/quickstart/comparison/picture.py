@@ -14,7 +14,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from comparison.results import VERDICTS, Rounds, find_poisoned
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
-LINES = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "^", "-"))
+LINES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", "--"),
+    ("#000000", "D", ":"),
+    ("#009E73", "^", "-"),
+)
 CELLS = {
     "kept": "#E8E8E8",
     "dropped": "#E69F00",
@@ -35,14 +40,14 @@ def draw(path: Path, title: str, runs: dict[str, Rounds], checked: str) -> None:
     runs : dict[str, Rounds]
         The rounds of every run by its name.
     checked : str
-        The name of the run with the plugin, whose verdicts are shown.
+        The name of the run whose verdicts are shown.
     """
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     figure.suptitle(title, fontsize=13)
     accuracy, space, verdicts = figure.subplots(1, 3, width_ratios=(10, 0.3, 9))
     space.set_axis_off()
     _draw_accuracy(accuracy, runs)
-    _draw_verdicts(verdicts, runs[checked])
+    _draw_verdicts(verdicts, f"Verdicts: {checked}", runs[checked])
     figure.savefig(path, dpi=150)
 
 
@@ -61,7 +66,7 @@ def _draw_accuracy(axes: Axes, runs: dict[str, Rounds]) -> None:
     _legend_below(axes, axes.get_lines())
 
 
-def _draw_verdicts(axes: Axes, rounds: Rounds) -> None:
+def _draw_verdicts(axes: Axes, title: str, rounds: Rounds) -> None:
     judged = [each for each in rounds if each.verdicts]
     clients = sorted({client for each in judged for client in each.verdicts})
     axes.pcolormesh(
@@ -74,7 +79,7 @@ def _draw_verdicts(axes: Axes, rounds: Rounds) -> None:
         edgecolors="white",
         linewidth=2,
     )
-    axes.set(title="Verdicts of the plugin", xlabel="round")
+    axes.set(title=title, xlabel="round")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
@@ -98,7 +103,7 @@ def _legend_below(axes: Axes, handles: list[Line2D] | list[Patch]) -> None:
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.13),
-        ncols=len(handles),
+        ncols=2,
         frameon=False,
     )
 

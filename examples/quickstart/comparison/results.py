@@ -56,6 +56,17 @@ def count_verdicts(rounds: Rounds) -> dict[int, Counter[str]]:
     return dict(sorted(counts.items()))
 
 
+def count_left_out(rounds: Rounds, *, poisoned: bool) -> tuple[int, int]:
+    """Count the updates of poisoned or of honest clients: not kept, and judged."""
+    verdicts = [
+        verdict
+        for each in rounds
+        for client, verdict in each.verdicts.items()
+        if (client in each.poisoned) == poisoned
+    ]
+    return len(verdicts) - verdicts.count("kept"), len(verdicts)
+
+
 def find_poisoned(rounds: Rounds) -> frozenset[int]:
     """Return the clients that were poisoned in any round."""
     return frozenset().union(*(each.poisoned for each in rounds))

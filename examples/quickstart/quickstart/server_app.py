@@ -30,13 +30,12 @@ def main(grid: Grid, context: Context) -> None:
 
     strategy: Strategy = FedAvg(fraction_evaluate=0.0)
     if config["plugin"]:
-        # A demonstration knows how many clients are poisoned; a real server guesses.
         strategy = VirtualConsistencyStrategy(
             strategy,
             model=net,
             input_shape=INPUT_SHAPE,
-            num_malicious=num_poisoned,
             scoring=config["scoring"],
+            num_malicious=config["num-malicious"],
         )
     journal = Journal(config["results"], "", partitions, num_poisoned)
 
