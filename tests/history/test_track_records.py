@@ -97,13 +97,13 @@ def train(num_rounds: int, **options) -> tuple[VirtualConsistencyStrategy, list[
 
 @pytest.mark.parametrize("num_malicious", ["auto", 0])
 def test_rounds_of_a_run_are_remembered(num_malicious):
-    """Their number is the sum of 0.8 to the power of the rounds since.
+    """Their number is the sum of 0.9 to the power of the rounds since.
 
     In a dry run as well, so that its scores are those that a real one would see.
     """
     _, seen = train(3, num_malicious=num_malicious)
     rounds = [records["1"]["rounds"] for records in seen]
-    assert rounds == pytest.approx([1, 1.8, 2.44])
+    assert rounds == pytest.approx([1, 1.9, 2.71])
 
 
 def test_a_round_that_is_skipped_is_not_remembered():
@@ -127,7 +127,7 @@ def test_a_restart_goes_on_with_them(tmp_path):
     path = tmp_path / "state.json"
     train(2, state_path=path)
     _, seen = train(1, state_path=path)
-    assert seen[0]["1"]["rounds"] == pytest.approx(2.44)
+    assert seen[0]["1"]["rounds"] == pytest.approx(2.71)
 
 
 def test_a_state_from_before_them_is_read():
