@@ -28,7 +28,7 @@ class Decision:
     score : float or None
         The client's score; None where it was not scored.
     reason : str
-        Why it was not kept, or was shortened; empty if it was kept as it is.
+        Why it was not kept, or was clipped; empty if it was kept as it is.
     """
 
     client_id: str

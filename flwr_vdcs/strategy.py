@@ -63,9 +63,9 @@ class VirtualConsistencyStrategy:
         M, how many updates to drop each round: an int >= 0, or a float in [0, 0.5)
         for a fraction of the admitted updates, rounded down. With 0 the clients are
         scored and reported, and none is dropped; nor is one where all scores are the
-        same. ``"auto"`` drops those that are further from the others than honest
-        updates are, and less than half of them; it needs a scoring that knows how far
-        that is, such as ``"hardened"``.
+        same. ``"auto"`` drops those whose score is below the scoring's threshold, and
+        less than half of them; it needs a scoring that has one, such as ``"hardened"``,
+        which drops only what is shown to do harm.
     num_virtual_samples : int, default 100
         N, how many virtual samples to draw each round.
     virtual_samples : callable, optional
@@ -75,8 +75,9 @@ class VirtualConsistencyStrategy:
         Name of the final classification layer; its input are the features. Found by
         running the model if not given.
     scoring : str or Scoring, default "paper"
-        ``"paper"`` for the published score, ``"hardened"`` for one that also sees
-        what that misses, or an object of your own.
+        ``"paper"`` for the published score, ``"hardened"`` for one that looks at all
+        parameters and over the rounds and clips what is kept, or an object of your
+        own.
     equal_weights : bool, default False
         Whether all kept clients weigh the same, whatever they claim (Eq. 20).
     device : str or torch.device, default "auto"

@@ -1,4 +1,4 @@
-r"""Attackers who know the hardened scoring, its tolerances and the honest updates.
+r"""Attackers who know the scoring of 0.1.0, its tolerances and the honest updates.
 
 They know everything but the seed that the server draws when the updates are in;
 `leaked_seed` knows that as well. Buffers are sent as trained.
