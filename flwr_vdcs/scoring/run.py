@@ -196,6 +196,7 @@ def _judge(seen: Sequence[Candidate], features: Features, scoring: Scoring) -> N
     known = _with_claims(_recalling(features, seen, scoring), seen, scoring)
     found = scoring.judge(known)
     judged = _checked(found, len(seen), scoring)
+    _check_shares(judged, seen, scoring)
     for candidate, number in zip(seen, judged.scores.tolist(), strict=True):
         if isfinite(number):
             candidate.score = number
@@ -274,16 +275,20 @@ def _checked(judged: object, num_clients: int, scoring: Scoring) -> Judgement:
         if column is not None and _shape(column) != (num_clients,):
             wanted = f"`judge` gives {name} as a tensor of shape ({num_clients},)"
             raise _wrong(scoring, wanted, _shape(column))
-    _check_shares(judged, num_clients, scoring)
     return judged
 
 
-def _check_shares(judged: Judgement, num_clients: int, scoring: Scoring) -> None:
+def _check_shares(
+    judged: Judgement, seen: Sequence[Candidate], scoring: Scoring
+) -> None:
     shares = judged.shares
     if shares is None:
         return
-    if shares.ndim != 2 or len(shares) != num_clients:  # noqa: PLR2004 - a matrix
-        wanted = f"`judge` gives shares as a tensor of shape ({num_clients}, arrays)"
+    state = seen[0].start.state
+    num_arrays = sum(value.is_floating_point() for value in state.values())
+    shape = (len(seen), num_arrays)
+    if _shape(shares) != shape:
+        wanted = f"`judge` gives shares as a tensor of shape {shape}"
         raise _wrong(scoring, wanted, _shape(shares))
     if not bool(((shares >= 0) & (shares <= 1)).all()):
         raise _wrong(scoring, "`judge` gives shares from 0 to 1", "others")

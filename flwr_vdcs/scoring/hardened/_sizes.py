@@ -111,8 +111,14 @@ def _joint(norms: Arrays, chosen: Bool[Tensor, " arrays"]) -> Clients:
 
 
 def _growth(lengths: Clients, num_examples: Clients) -> Clients:
-    """Give by how much longer each update is expected to be for its examples."""
-    logs = num_examples.log().nan_to_num(nan=0.0)
+    """Give by how much longer each update is expected to be for its examples.
+
+    Who claims none counts as if it claimed what is typical.
+    """
+    logs = num_examples.log()
+    is_known = logs.isfinite()
+    typical = logs.masked_fill(~is_known, torch.nan).nanquantile(0.5).nan_to_num(0.0)
+    logs = torch.where(is_known, logs, typical)
     return slope(logs, lengths) * logs
 
 
