@@ -89,7 +89,9 @@ def test_equals_the_definition(seed, clients):
     found = measure(features)
     ratios, shares, excess, length = literal_sizes(features)
     for mine, expected in ((found.ratios, ratios), (found.shares, shares)):
-        assert mine.flatten().tolist() == pytest.approx(sum(expected, []))
+        assert mine.flatten().tolist() == pytest.approx(
+            [number for line in expected for number in line]
+        )
     assert found.excess.tolist() == pytest.approx(excess, abs=1e-9)
     assert found.length.tolist() == pytest.approx(length, abs=1e-9)
 
