@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs.decision.clipping import CLIPPED, clip, clipped, update_norm
+from flwr_vdcs.decision.clipping import (
+    ARRAYS_CLIPPED,
+    CLIPPED,
+    clip,
+    clip_arrays,
+    clipped,
+    update_norm,
+)
 from tests.candidates import candidates_of
 
 START = {
@@ -151,3 +158,26 @@ def test_counters_are_no_parameters():
 def test_no_updates_are_no_error():
     """A round in which nobody was admitted."""
     assert clipped_round([]) == []
+
+
+def test_arrays_are_clipped_by_hand():
+    """A quarter of a step of 4 goes on in one array; others and counters stay."""
+    update = {**START, "bias": START["bias"] + 4, "count": torch.tensor(9)}
+    [each] = candidates_of([update], START)
+    each.shares = {"bias": 0.25}
+    clip_arrays([each])
+    assert each.state["bias"].tolist() == [1.5, 1.0]
+    assert each.state["count"] == 9
+    assert each.state["weight"] is update["weight"]
+    assert (each.is_changed, each.reason) == (True, ARRAYS_CLIPPED)
+
+
+@pytest.mark.parametrize("verdict", ["kept", "dropped"])
+def test_arrays_of_which_all_goes_on_stay_bit_for_bit(verdict):
+    """So do those of updates that go nowhere."""
+    [each] = candidates_of([update_of(3.0)], START)
+    each.verdict, each.shares = verdict, {} if verdict == "kept" else {"bias": 0.5}
+    before = each.state
+    clip_arrays([each])
+    assert each.state is before
+    assert not each.is_changed

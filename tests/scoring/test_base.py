@@ -136,5 +136,6 @@ def test_ours_have_what_they_say():
         False,
     )
     assert (hardened.threshold, hardened.ban_threshold) == (-1.0, -2.5)
-    assert (hardened.max_update, hardened.needs_num_examples) == (None, True)
+    assert (hardened.max_update, hardened.needs_momentum) == (None, True)
+    assert (paper.needs_num_examples, hardened.needs_num_examples) == (False, True)
     assert (paper.needs_sensitivity, hardened.needs_sensitivity) == (True, False)

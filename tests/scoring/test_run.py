@@ -9,6 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from flwr_vdcs import Judgement, Scoring
+from flwr_vdcs.admission import Update
 from flwr_vdcs.errors import InvalidArgumentError, ScoringError
 from flwr_vdcs.probe import Probe, RoundContext
 from flwr_vdcs.scoring.run import (
@@ -384,3 +385,61 @@ def test_what_a_judgement_says_is_said_of_every_client(judged, says):
 
     with pytest.raises(InvalidArgumentError, match=says):
         scored(Half(lambda delta: {"d": delta}), 1, 2)
+
+
+def claims_seen(scoring, *claims):
+    """Score clients who claim those numbers; give what the scoring was told."""
+    candidates = candidates_of(numbers(*range(len(claims))), START)
+    for candidate, claim in zip(candidates, claims, strict=True):
+        candidate.update = Update(candidate.update.client_id, num_examples=claim)
+    told = []
+    scoring.count = lambda features: told.append(features) or features["d"][:, 0]
+    score(candidates, CONTEXT, scoring)
+    return told[0].get("num_examples")
+
+
+def test_a_scoring_is_told_the_claims_it_asks_for():
+    """Not a number where none are claimed; nothing if it does not ask."""
+    asking, other = Own(lambda d: {"d": d}), Own(lambda d: {"d": d})
+    asking.needs_num_examples = True
+    found = claims_seen(asking, 10, None, 2.5)
+    assert found.dtype == torch.float64
+    expected = torch.tensor([10.0, math.nan, 2.5], dtype=torch.float64)
+    assert_close(found, expected, equal_nan=True)
+    assert claims_seen(other, 10, 20) is None
+
+
+class Sharing(Own):
+    """Let shares of the only array go on."""
+
+    def __init__(self, shares):
+        super().__init__(lambda delta: {"d": delta})
+        self.shares = shares
+
+    def judge(self, features):
+        """Say how much goes on."""
+        return Judgement(features["d"][:, 0], shares=self.shares)
+
+
+def test_shares_below_1_stand_with_their_updates():
+    """Of arrays that go on as they are nothing is noted."""
+    candidates, _ = scored(Sharing(torch.tensor([[0.25], [1.0], [0.0]])), 1, 2, 3)
+    assert of(candidates, "shares") == [{"w": 0.25}, {}, {"w": 0.0}]
+
+
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [
+        (torch.ones(2), r"shape \(2, 1\), not \(2,\)"),
+        (torch.ones(3, 1), r"shape \(2, 1\), not \(3, 1\)"),
+        (torch.ones(2, 2), r"shape \(2, 1\), not \(2, 2\)"),
+        ([[1.0], [1.0]], r"shape \(2, 1\), not list"),
+        (torch.full((2, 1), 1.5), "shares from 0 to 1"),
+        (torch.full((2, 1), -0.5), "shares from 0 to 1"),
+        (torch.full((2, 1), math.nan), "shares from 0 to 1"),
+    ],
+)
+def test_wrong_shares_are_an_error(shares, says):
+    """It says what was given and what is allowed."""
+    with pytest.raises(InvalidArgumentError, match=says):
+        scored(Sharing(shares), 1, 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from flwr_vdcs.probe import Probe, RoundContext, draw_samples, gaussian
-from flwr_vdcs.scoring.hardened._evidence import SIZES, evidence
+from flwr_vdcs.scoring.hardened._evidence import evidence
 from tests.federation import seeded
 from tests.models import CASES, batch_norm_cnn, mlp
 
@@ -54,11 +54,6 @@ def numbers(*tensors: Tensor) -> list[float]:
     return [x for t in tensors for x in t.double().flatten().tolist()]
 
 
-def log_length(values: list[float]) -> float:
-    """Compute the logarithm of the root of the sum of squares."""
-    return math.log(math.sqrt(math.fsum(x * x for x in values)))
-
-
 def cosine(a: list[float], b: list[float]) -> float:
     """Compute the cosine of two rows, 0 where one has no length."""
     lengths = math.hypot(*a) * math.hypot(*b)
@@ -73,30 +68,21 @@ def answers_of(model: nn.Module, state: dict, samples: Tensor) -> Tensor:
 
 
 @given(seed=seeds)
-def test_sizes_equal_the_definition(seed):
-    """Each size is the logarithm of the length of its part, one number at a time."""
+def test_norms_and_effect_equal_the_definition(seed):
+    """Of each array, buffers too, one number at a time; counters are left out."""
     model, samples = seeded(batch_norm_cnn).double(), torch.randn(5, 1, 6, 6).double()
     start, update = model.state_dict(), moved(seeded(batch_norm_cnn).double(), seed)
-    delta = {name: update[name] - start[name] for name in start}
-    deviation = (start["1.running_var"] + 1e-5).sqrt()
-    expected = {
-        "update": [delta[n] for n, _ in model.named_parameters()],
-        "weights": [delta["0.weight"]],
-        "vectors": [delta["0.bias"], delta["1.weight"], delta["1.bias"]],
-        "head": [delta["4.weight"], delta["4.bias"]],
-        "running statistics": [
-            delta["1.running_mean"] / deviation,
-            delta["1.running_var"] / deviation.square(),
-        ],
-        "buffers": [],
-        "effect": [
-            answers_of(model, update, samples) - answers_of(model, start, samples)
-        ],
-    }
-    assert tuple(expected) == SIZES
-    found = look(model, update, samples)["sizes"].tolist()
-    lengths = [numbers(*each) or [1e-30] for each in expected.values()]
-    assert found == pytest.approx(list(map(log_length, lengths)))
+    names = [name for name, value in start.items() if value.is_floating_point()]
+    found = look(model, update, samples)
+    norms = [math.hypot(*numbers(update[n] - start[n])) for n in names]
+    floors = [1e-6 * math.hypot(*numbers(start[n])) for n in names]
+    assert found["norms"].tolist() == pytest.approx(norms)
+    assert found["floors"].tolist() == pytest.approx(floors, abs=1e-29)
+    places = {"0": (0, 1), "1": (1, 1, 3, 3), "4": (2, 2)}
+    assert found["groups"].tolist() == [each for p in places.values() for each in p]
+    change = answers_of(model, update, samples) - answers_of(model, start, samples)
+    assert found["effect_norm"].item() == pytest.approx(math.hypot(*numbers(change)))
+    assert_close(found["effect"].double().norm().item(), 1.0, atol=1e-5, rtol=0)
 
 
 def two_layers() -> nn.Module:
@@ -109,63 +95,58 @@ def two_layers() -> nn.Module:
 
 
 def test_hand_worked_example():
-    """Lengths 5, 12 and 13; the answers to the unit vectors go up by 15 and 16."""
+    """Lengths 5 and 12; the answers to the unit vectors go up by 15 and 16."""
     model = two_layers()
     update = {**model.state_dict(), "0.weight": torch.tensor([[3.0, 4.0]])}
     update["0.bias"] = torch.tensor([12.0])
     found = look(model, update, torch.eye(2))
-    sizes = found["sizes"].exp().tolist()
-    unmoved = 1e-6 * math.sqrt(2)
-    assert sizes == pytest.approx([13, 5, 12, unmoved, 1e-30, 1e-30, math.sqrt(962)])
-    assert_close(found["direction"], torch.tensor([0.3, 0.4, 0.5, 0, 0, 0, 0]))
-    assert found["with_head"] == 0
+    assert found["norms"].tolist() == [5, 12, 0, 0]
+    assert found["groups"].tolist() == [0, 1, 2, 2]
+    assert found["floors"].tolist() == pytest.approx([0, 0, 1e-6 * math.sqrt(2), 0])
+    assert_close(found["direction weights 0.weight"], torch.tensor([0.6, 0.8]))
+    assert_close(found["direction vectors 0.bias"], torch.tensor([1.0]))
+    assert not found["direction head 1.weight"].any()
+    assert found["effect_norm"].item() == pytest.approx(math.sqrt(962))
     assert found["sensitivity"].item() == pytest.approx(1 / math.sqrt(962))
+    assert found["alignment"] == 0
 
 
-def test_an_update_that_moves_nothing_has_the_least_sizes():
-    """Parts count as a millionth of their own length, and the effect as 1e-30."""
+def test_an_update_that_moves_nothing_goes_nowhere():
+    """All but the floors is zero."""
     model = seeded(batch_norm_cnn)
-    start = model.state_dict()
-    found = look(model, start, torch.ones(2, 1, 6, 6))
-    lengths = [log_length(numbers(*model.parameters())), log_length([1.0] * 8)]
-    places = [SIZES.index("update"), SIZES.index("running statistics")]
-    floors = [length + math.log(1e-6) for length in lengths]
-    assert found["sizes"][places].tolist() == pytest.approx(floors)
-    assert found["sizes"][SIZES.index("effect")].exp().item() == pytest.approx(1e-30)
-    assert not found["direction"].any()
-    assert not found["head_direction"].any()
-    assert (found["with_head"], found["sensitivity"]) == (0, 0)
+    found = look(model, model.state_dict(), torch.ones(2, 1, 6, 6))
+    for name in set(found) - {"floors", "groups"}:
+        assert not found[name].any(), name
 
 
 @given(seed=seeds, factor=st.floats(0.01, 100))
 def test_a_longer_update_goes_the_same_way(seed, factor):
-    """A multiple of an update has larger sizes, the same direction and agreement."""
+    """A multiple of an update has longer arrays, the same directions and alignment."""
     model, samples = seeded(mlp).double(), torch.ones(2, 3, 4).double()
     start, update = model.state_dict(), moved(seeded(mlp).double(), seed)
     longer = {n: start[n] + factor * (update[n] - start[n]) for n in start}
     short, long = (look(model, each, samples) for each in (update, longer))
-    assert_close(long["sizes"][:4], short["sizes"][:4] + math.log(factor))
-    assert_close(long["direction"], short["direction"], atol=1e-5, rtol=0)
-    assert_close(long["head_direction"], short["head_direction"], atol=1e-5, rtol=0)
-    assert_close(long["with_head"], short["with_head"])
+    assert_close(long["norms"], short["norms"] * factor)
+    for name in short:
+        if name.startswith("direction"):
+            assert_close(long[name], short[name], atol=1e-5, rtol=0)
+    assert_close(long["alignment"], short["alignment"])
 
 
 @given(seed=seeds)
-def test_inner_products_of_directions_are_mean_cosines(seed):
-    """Every layer counts the same, however many numbers it has."""
+def test_inner_products_of_directions_are_cosines(seed):
+    """Of each array of two clients."""
     model, samples = seeded(mlp), torch.ones(2, 3, 4)
-    start = model.state_dict()
-    updates = [moved(model, seed), moved(model, seed + 1)]
-    left, right = (look(model, update, samples)["direction"] for update in updates)
-    by_layer = [
-        cosine(*(numbers(update[name].double() - start[name]) for update in updates))
-        for name in start
-    ]
-    assert (left @ right).item() == pytest.approx(sum(by_layer) / 4, abs=1e-5)
-    assert (left @ left).item() == pytest.approx(1, abs=1e-5)
+    start, updates = model.state_dict(), [moved(model, seed), moved(model, seed + 1)]
+    left, right = (look(model, update, samples) for update in updates)
+    for name in (name for name in left if name.startswith("direction")):
+        array = name.split()[-1]
+        deltas = [numbers(update[array].double() - start[array]) for update in updates]
+        inner = (left[name] @ right[name]).item()
+        assert inner == pytest.approx(cosine(*deltas), abs=1e-5)
 
 
-def test_large_layers_are_sampled_alike_for_all_and_anew_every_round():
+def test_large_arrays_are_sampled_alike_for_all_and_anew_every_round():
     """A cosine of 0.6 is found to 0.05 in 16384 of 40000 numbers."""
     model = nn.Sequential(seeded(lambda: nn.Linear(200, 200)), nn.Linear(200, 2))
     samples, start = torch.ones(2, 200), model.state_dict()
@@ -174,10 +155,11 @@ def test_large_layers_are_sampled_alike_for_all_and_anew_every_round():
         {**start, "0.weight": start["0.weight"] + delta}
         for delta in (own, 0.6 * own + 0.8 * other)
     ]
-    left, right = (look(model, update, samples)["direction"] for update in updates)
-    assert 4 * (left @ right).item() == pytest.approx(0.6, abs=0.05)
-    assert torch.equal(look(model, updates[0], samples)["direction"], left)
-    assert not torch.equal(look(model, updates[0], samples, 4)["direction"], left)
+    name = "direction weights 0.weight"
+    left, right = (look(model, update, samples)[name] for update in updates)
+    assert (left @ right).item() == pytest.approx(0.6, abs=0.05)
+    assert torch.equal(look(model, updates[0], samples)[name], left)
+    assert not torch.equal(look(model, updates[0], samples, 4)[name], left)
 
 
 def centred(rows: Tensor) -> list[float]:
@@ -186,81 +168,49 @@ def centred(rows: Tensor) -> list[float]:
     return [x - m for row in rows.tolist() for x, m in zip(row, means, strict=True)]
 
 
-@given(seed=seeds)
-def test_inner_products_of_head_directions_are_cosines(seed):
-    """Of what two clients change of the head, without the means over the classes."""
-    model, samples = seeded(mlp), torch.ones(2, 3, 4)
-    head, updates = model[4].weight.double(), [moved(model, seed + n) for n in (0, 1)]
-    left, right = (look(model, update, samples)["head_direction"] for update in updates)
-    changes = [centred(update["4.weight"].double() - head) for update in updates]
-    assert (left @ right).item() == pytest.approx(cosine(*changes), abs=1e-5)
-    assert (left @ left).item() == pytest.approx(1, abs=1e-5)
-
-
 @pytest.mark.parametrize("classes", [1, 2])
-def test_a_head_of_two_classes_is_taught_nothing_else(classes):
-    """It can be confirmed or undone, and that is told by its agreement."""
+def test_a_head_of_two_classes_has_no_alignment(classes):
+    """It can be confirmed or undone only, which honest clients do by chance."""
     model = nn.Sequential(nn.Linear(4, 3), seeded(lambda: nn.Linear(3, classes)))
-    found = look(model, moved(model, 1), torch.ones(2, 4))
-    assert found["head_direction"].tolist() == [0]
-    assert found["with_head"] != 0
+    assert look(model, moved(model, 1), torch.ones(2, 4))["alignment"] == 0
 
 
 @given(seed=seeds)
-def test_agreement_is_a_cosine_with_the_head_and_turns_with_the_update(seed):
-    """Without the means over the classes; a reversed update disagrees as much."""
+def test_alignment_is_a_cosine_with_the_head_and_turns_with_the_update(seed):
+    """Without the means over the classes; a reversed update undoes as much."""
     model, samples = seeded(mlp), torch.ones(2, 3, 4)
     start, update = model.state_dict(), moved(model, seed)
     reversed_update = {name: 2 * start[name] - update[name] for name in start}
     head = start["4.weight"].double()
     expected = cosine(centred(update["4.weight"].double() - head), centred(head))
-    agreement = look(model, update, samples)["with_head"].item()
-    assert agreement == pytest.approx(expected, abs=1e-9)
-    turned = look(model, reversed_update, samples)["with_head"].item()
-    assert turned == pytest.approx(-agreement, abs=1e-5)
+    alignment = look(model, update, samples)["alignment"].item()
+    assert alignment == pytest.approx(expected, abs=1e-6)
+    turned = look(model, reversed_update, samples)["alignment"].item()
+    assert turned == pytest.approx(-alignment, abs=1e-5)
 
 
-def test_what_all_classes_share_is_no_agreement():
-    """A head row added to all rows changes no margin; one row alone has no mean."""
+def test_what_all_classes_share_is_no_alignment():
+    """A head row added to all rows changes no margin."""
     model = seeded(mlp)
     update = {**model.state_dict()}
     update["4.weight"] = update["4.weight"] + update["4.weight"][0]
-    agreement = look(model, update, torch.ones(2, 3, 4))["with_head"]
-    assert_close(agreement, torch.zeros_like(agreement), atol=1e-6, rtol=0)
-    single = nn.Sequential(nn.Linear(3, 2), seeded(lambda: nn.Linear(2, 1)))
-    update = {**single.state_dict()}
-    update["1.weight"] = 1.5 * update["1.weight"]
-    assert look(single, update, torch.ones(2, 3))["with_head"].item() == pytest.approx(
-        1
-    )
+    alignment = look(model, update, torch.ones(2, 3, 4))["alignment"]
+    assert_close(alignment, torch.zeros_like(alignment), atol=1e-6, rtol=0)
 
 
 @given(seed=seeds)
-def test_agreement_with_momentum_equals_the_definition(seed):
-    """Half the cosine of all parameters, half the mean of the layers'."""
+def test_momentum_equals_the_definition(seed):
+    """Of each array the cosine with the way the model has come; it turns."""
     model, samples = seeded(mlp), torch.ones(2, 3, 4)
     start, update = model.state_dict(), moved(model, seed)
     way = {n: v - start[n] for n, v in moved(model, seed + 1).items()}
     deltas = {n: update[n].double() - start[n].double() for n in start}
-    by_layer = [cosine(numbers(deltas[n]), numbers(way[n])) for n in start]
-    whole = cosine(numbers(*deltas.values()), numbers(*(way[n] for n in start)))
-    expected = (math.fsum(by_layer) / len(by_layer) + whole) / 2
-    found = look(model, update, samples, momentum=way)["with_momentum"].item()
-    assert found == pytest.approx(expected, abs=1e-6)
+    expected = [cosine(numbers(deltas[n]), numbers(way[n])) for n in start]
+    found = look(model, update, samples, momentum=way)["momentum"].tolist()
+    assert found == pytest.approx(expected, abs=1e-5)
     turned = {name: 2 * start[name] - update[name] for name in start}
-    found = look(model, turned, samples, momentum=way)["with_momentum"].item()
-    assert found == pytest.approx(-expected, abs=1e-5)
-
-
-def test_hand_worked_agreement_with_momentum():
-    """One layer goes on, one back: 0 of the layers, (9 - 16) / 25 of the whole."""
-    model = two_layers()
-    start = model.state_dict()
-    update = {**start, "0.weight": torch.tensor([[3.0, 0.0]])}
-    update["0.bias"] = torch.tensor([-4.0])
-    way = {"0.weight": torch.tensor([[3.0, 0.0]]), "0.bias": torch.tensor([4.0])}
-    found = look(model, update, torch.eye(2), momentum=way)["with_momentum"]
-    assert found.item() == pytest.approx((0 - 7 / 25) / 2)
+    found = look(model, turned, samples, momentum=way)["momentum"].tolist()
+    assert found == pytest.approx([-x for x in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize("length", [0.0, math.inf, math.nan])
@@ -269,8 +219,8 @@ def test_a_momentum_without_direction_tells_nothing(length):
     model = seeded(mlp)
     way = {name: torch.full_like(v, length) for name, v in model.named_parameters()}
     samples, update = torch.ones(2, 3, 4), moved(model, 1)
-    assert look(model, update, samples, momentum=way)["with_momentum"] == 0
-    assert look(model, update, samples)["with_momentum"] == 0
+    assert not look(model, update, samples, momentum=way)["momentum"].any()
+    assert not look(model, update, samples)["momentum"].any()
 
 
 @pytest.mark.parametrize(
@@ -283,91 +233,32 @@ def test_a_momentum_without_direction_tells_nothing(length):
     ],
     ids=["weight norm", "block", "scales", "tuple"],
 )
-def test_a_head_without_a_matrix_agrees_with_nothing(last, head):
-    """Blocks, parametrised layers and vectors teach nothing, and have all the rest."""
+def test_a_head_without_a_matrix_has_no_alignment(last, head):
+    """Blocks, parametrised layers and vectors have all the rest."""
     model = nn.Sequential(nn.Linear(12, 12), last)
     found = look(model, moved(model, 1), torch.ones(2, 12), head=head)
-    assert found["with_head"] == 0
-    assert found["head_direction"].tolist() == [0]
-    assert found["sizes"][SIZES.index("head")] > -5
+    assert found["alignment"] == 0
+    assert 2 in found["groups"].tolist()
 
 
-def test_running_statistics_move_in_deviations():
-    """A variance of 4: a mean that moves by 2 and a variance by 4 move by 1 each."""
-    model = seeded(batch_norm_cnn)
-    model[1].running_var.fill_(4.0)
-    update = {name: value.clone() for name, value in model.state_dict().items()}
-    update["1.running_mean"][0] += 2
-    update["1.running_var"][1] += 4
-    sizes = look(model, update, torch.ones(2, 1, 6, 6))["sizes"].exp()
-    shift = sizes[SIZES.index("running statistics")].item()
-    assert shift == pytest.approx(math.sqrt(2), rel=1e-4)
-
-
-def test_a_channel_that_was_dead_may_wake():
-    """What is small beside the layer's epsilon is no shift, whatever was there."""
-    model = seeded(batch_norm_cnn)
-    model[1].running_var[0] = 1e-20
-    update = {name: value.clone() for name, value in model.state_dict().items()}
-    update["1.running_var"][0] = 1e-7
-    sizes = look(model, update, torch.ones(2, 1, 6, 6))["sizes"].exp()
-    assert sizes[SIZES.index("running statistics")] < 0.02
-
-
-class Weighted(nn.Module):
-    """A layer with class weights that only a loss looks at, and a counter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("class_weights", torch.tensor([3.0, 4.0]))
-        self.register_buffer("steps", torch.tensor(0))
-        self.fc = nn.Linear(3, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the layer."""
-        return self.fc(x)
-
-
-@pytest.mark.parametrize(("moved_by", "size"), [(0.0, 5e-6), (12.0, 12.0)])
-def test_other_buffers_are_measured_against_themselves(moved_by, size):
-    """A millionth of their length of 5, if they do not move; counters are none."""
-    model = seeded(Weighted)
-    start = {**model.state_dict(), "steps": torch.tensor(0.0)}  # an average
-    update = {**start, "steps": torch.tensor(7.0)}
-    update["class_weights"] = start["class_weights"] + torch.tensor([moved_by, 0.0])
-    sizes = look(model, update, torch.ones(2, 3), start=start)["sizes"].exp()
-    assert sizes[SIZES.index("buffers")].item() == pytest.approx(size)
-
-
-class Scaled(nn.Module):
-    """A layer that keeps a variance and no mean."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("running_var", torch.ones(3))
-        self.fc = nn.Linear(3, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Divide by the deviation."""
-        return self.fc(x / self.running_var.sqrt())
-
-
-def test_a_variance_without_a_mean_is_no_normalisation():
-    """It shows in the effect alone."""
-    model = seeded(Scaled)
-    update = {**model.state_dict(), "running_var": torch.full((3,), 4.0)}
-    sizes = look(model, update, torch.ones(2, 3))["sizes"].exp()
-    assert sizes[SIZES.index("running statistics")] < 1e-6
-    assert sizes[SIZES.index("effect")] > 0.1
+def test_infinite_values_that_nobody_changed_are_no_step():
+    """As in a mask."""
+    model = seeded(mlp)
+    model.register_buffer("mask", torch.tensor([-math.inf, 0.0]))
+    update = {**model.state_dict(), "mask": torch.tensor([-math.inf, 3.0])}
+    found = look(model, update, torch.ones(2, 3, 4))
+    place = list(model.state_dict()).index("mask")
+    assert found["norms"][place] == 3
+    assert all(value.isfinite().all() for value in found.values())
 
 
 def test_answers_that_overflow_have_an_effect():
     """An update whose answers are not finite has a finite, huge effect."""
     model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
     huge = {n: torch.full_like(v, 1e15) for n, v in model.state_dict().items()}
-    sizes = look(model, huge, torch.ones(2, 4))["sizes"]
-    assert sizes.isfinite().all()
-    assert sizes[SIZES.index("effect")] > math.log(1e29)
+    found = look(model, huge, torch.ones(2, 4))
+    assert all(value.isfinite().all() for value in found.values())
+    assert found["effect_norm"] > 1e29
 
 
 @cases
@@ -377,7 +268,7 @@ def test_every_kind_of_model_gives_evidence_of_one_shape(case):
     draw = case.virtual_samples or gaussian(case.input_shape)
     samples = draw_samples(draw, 1, 3, case.input_shape)
     found = [look(model, moved(model, seed, 0.01), samples) for seed in (1, 2)]
-    assert found[0]["sizes"].shape == (len(SIZES),)
+    assert found[0].keys() == found[1].keys()
     for name, value in found[0].items():
         assert value.isfinite().all()
         assert value.shape == found[1][name].shape

@@ -101,11 +101,11 @@ def test_who_turns_one_part_only_is_most_suspect_there(way):
     assert all(found[other].log_ratio[19] < 0 for other in PARTS if other != way)
 
 
-@given(seed=seeds)
-def test_of_four_who_disagree_nobody_is_accused(seed):
-    """Four directions without anything in common tell nothing."""
-    found = weighed(drawn(seed, 4, 0.0))
-    assert all((each.log_ratio < math.log(100)).all() for each in found.values())
+def test_of_four_who_disagree_hardly_anybody_is_accused():
+    """Four directions without anything in common tell nothing but by chance."""
+    found = [weighed(drawn(seed, 4, 0.0)).values() for seed in range(200)]
+    ratios = torch.cat([each.log_ratio for ways in found for each in ways])
+    assert (ratios > math.log(100)).double().mean() <= 0.01
 
 
 @given(seed=seeds)

@@ -1,5 +1,8 @@
 """Whole rounds with hardened scoring, through both of Flower's APIs."""
 
+from math import exp, log
+from statistics import median as literal_median
+
 import flwr.server.strategy as legacy
 import flwr.serverapp.strategy as message
 import numpy as np
@@ -7,10 +10,18 @@ import pytest
 import torch
 from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server.client_manager import SimpleClientManager
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.datasets import make_classification
 from torch import nn
 
-from flwr_vdcs import Judgement, Reputation, VirtualConsistencyStrategy
+from flwr_vdcs import (
+    Judgement,
+    Reputation,
+    VirtualConsistencyStrategy,
+    examine_round,
+)
+from flwr_vdcs.decision.clipping import ARRAYS_CLIPPED
 from flwr_vdcs.errors import InvalidArgumentError
 from tests.federation import (
     LegacyClient,
@@ -224,7 +235,7 @@ def test_copies_of_an_attack_are_all_dropped(api):
     assert dropped(strategy) == [5, 6, 7]
     reasons = [d.reason for d in strategy.reports[0].decisions[5:]]
     assert "copy" not in reasons[0]
-    assert all("a copy of another update" in reason for reason in reasons[1:])
+    assert all("a copy of another client's update" in reason for reason in reasons[1:])
 
 
 @apis
@@ -259,23 +270,23 @@ def test_auto_skips_a_round_of_fewer_than_three(api, num_clients):
 
 @apis
 @models
-def test_a_kept_update_that_is_too_long_is_shortened(api, name):
-    """Three times the median becomes twice, is said so, and is what is aggregated."""
+def test_arrays_of_a_kept_update_that_are_too_long_are_clipped(api, name):
+    """Each becomes twice the median, that is said, and it is what is aggregated."""
     updates = [boosted, tripled, *HONEST[:6]]
     strategy, seen, sent = run(api, updates, name, num_malicious=1)
     decisions = strategy.reports[0].decisions
     assert [d.verdict for d in decisions] == ["dropped", *["kept"] * 7]
-    assert decisions[1].reason == "shortened to the longest update that is allowed"
+    assert decisions[1].reason == ARRAYS_CLIPPED
     assert {d.reason for d in decisions[2:]} == {""}
     model, start = MODELS[name][0], arrays_of(MODELS[name][0])
     parameters = dict(model.named_parameters(remove_duplicate=False)).keys()
 
-    def length(arrays):
-        own = dict(zip(start, arrays, strict=True))
-        return np.sqrt(sum(np.square(own[n] - start[n]).sum() for n in parameters))
-
-    median = np.median([length(update.values()) for update in sent])
-    assert length(seen[0]) == pytest.approx(2 * median, rel=1e-4)
+    clipped = dict(zip(start, seen[0], strict=True))
+    for key in parameters:
+        norms = [np.linalg.norm(own[key] - start[key]) for own in sent]
+        median = np.exp(np.median(np.log(norms)))
+        length = np.linalg.norm(clipped[key] - start[key])
+        assert length == pytest.approx(2 * median, rel=1e-3)
     for arrays, own in zip(seen[1:], sent[2:], strict=True):
         assert all(map(np.array_equal, arrays, own.values()))
     assert [a.dtype for a in seen[0]] == [a.dtype for a in sent[1].values()]
@@ -441,3 +452,68 @@ def test_no_honest_client_is_banned_where_there_are_two_classes():
         found, _ = configured(strategy, start).aggregate_train(server_round, replies)
         start = {key: array.numpy() for key, array in found.items()}
     assert not [report.bans for report in strategy.reports if report.bans]
+
+
+def growth_of(logs, lengths):
+    """Fit the slope of lengths on claims by repeated medians, in two loops."""
+    medians = []
+    for x, y in zip(logs, lengths, strict=True):
+        pairs = zip(logs, lengths, strict=True)
+        slopes = [(y - b) / (x - a) for a, b in pairs if abs(x - a) > 0.1]
+        medians += [literal_median(slopes)] if slopes else []
+    return min(max(literal_median(medians), 0.0), 1.0) if medians else 0.0
+
+
+def norms_of(start, update):
+    """Measure how far each array went."""
+    return [np.linalg.norm(np.float64(update[n]) - start[n]) for n in start]
+
+
+def expected_norms(start, sent, claims):
+    """Tell what each client's arrays are expected to be like from all that was sent."""
+    logs, norms = [log(claim) for claim in claims], [norms_of(start, s) for s in sent]
+    beta = growth_of(logs, [log(np.linalg.norm(row)) for row in norms])
+    typical = [
+        literal_median(log(n) - beta * m for n, m in zip(column, logs, strict=True))
+        for column in zip(*norms, strict=True)
+    ]
+    return [[exp(each + beta * m) for each in typical] for m in logs]
+
+
+@settings(max_examples=25)
+@given(
+    factors=st.lists(st.floats(-50, 50).filter(abs), min_size=3, max_size=9),
+    claims=st.lists(st.integers(10, 900), min_size=9, max_size=9),
+)
+def test_no_array_of_a_kept_update_is_longer_than_twice_what_is_expected(
+    factors, claims
+):
+    """Whatever is sent, so no client moves the model by more than its weight of it."""
+    model, shape = MODELS["mlp"]
+    start = arrays_of(model)
+    scales = [scale if abs(scale) > 0.01 else 1.0 for scale in factors]
+    sent = [
+        stepping(lambda step, _, by=by: by * step)(start, n)
+        for n, by in enumerate(scales)
+    ]
+    found = examine_round(
+        model,
+        {n: torch.tensor(v) for n, v in start.items()},
+        [{n: torch.tensor(v) for n, v in update.items()} for update in sent],
+        input_shape=shape,
+        num_malicious="auto",
+        scoring="hardened",
+        seed=1,
+        num_examples={str(n): claims[n] for n in range(len(sent))},
+    )
+    admitted = [
+        n for n, d in enumerate(found.report.decisions) if d.verdict != "quarantined"
+    ]
+    expected = expected_norms(
+        start, [sent[n] for n in admitted], [claims[n] for n in admitted]
+    )
+    for place, most in zip(admitted, expected, strict=True):
+        if str(place) in found.kept:
+            state = {n: v.numpy() for n, v in found.kept[str(place)].items()}
+            pairs = zip(norms_of(start, state), most, strict=True)
+            assert all(norm <= 2.001 * each + 1e-6 for norm, each in pairs)
