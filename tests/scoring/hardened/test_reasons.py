@@ -28,8 +28,7 @@ from flwr_vdcs.scoring.hardened._reasons import COPY, GROSS, PARTS, reason
             "head",
             0.5,
             0.0,
-            "its changes to the final layer go along with the others' "
-            "0.5 times as far as these go",
+            f"{PARTS['head']} go along with the others' 0.5 times as far as these go",
         ),
     ],
 )
