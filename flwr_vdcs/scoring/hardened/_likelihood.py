@@ -30,8 +30,12 @@ def others(values: Clients, is_peer: Bool[Tensor, " clients"]) -> Pairs:
 
 
 def median(rows: Float[Tensor, "... values"]) -> Float[Tensor, "..."]:
-    """Take the median of each row's numbers, between the middle two if need be."""
-    return rows.nanquantile(0.5, dim=-1)
+    """Take the median of each row's numbers, between the middle two; NaN of none."""
+    known = rows.isfinite().sum(-1)
+    ordered = rows.sort(dim=-1).values
+    places = torch.stack([known - 1, known], -1).clamp_min(0) // 2
+    middle: Tensor = ordered.gather(-1, places).mean(-1)
+    return middle
 
 
 def estimate_variance(

@@ -17,6 +17,7 @@ from flwr_vdcs.scoring.hardened._evidence import BUFFERS, GROUPS, TINY
 from flwr_vdcs.scoring.hardened._likelihood import (
     estimate_variance,
     log_ratio_gross,
+    median,
     others,
 )
 
@@ -101,7 +102,7 @@ def slope(x: Clients, y: Clients) -> Float[Tensor, ""]:
     """Fit a line by repeated medians, and keep its slope between 0 and 1."""
     run, rise = x[:, None] - x, y[:, None] - y
     slopes = torch.where(run.abs() > LEAST_DIFFERENCE, rise / run, torch.nan)
-    typical = slopes.nanquantile(0.5, dim=1).nanquantile(0.5)
+    typical = median(median(slopes))
     return typical.nan_to_num(0.0).clamp(0, 1)
 
 
