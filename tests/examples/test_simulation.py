@@ -315,7 +315,7 @@ def simulate(flower: federation.Flower, app: Path, key: str, **config) -> Lines:
 @pytest.fixture(scope="module")
 def quickstart_lines(flower) -> Lines:
     """Run the quickstart with one of four clients poisoned, and tell nobody."""
-    config = {"attack": "sign-flip", "fraction-malicious": 0.25}
+    config = {"attack": "untargeted", "fraction-malicious": 0.25}
     return simulate(flower, QUICKSTART, "results", **config)
 
 

@@ -224,7 +224,7 @@ def test_restart_goes_on_from_the_saved_model(tmp_path):
 
 def test_poisoned_hospital_is_banned_at_last_and_can_be_pardoned(tmp_path):
     """A low limit bans hospital 3 after the first round, and a pardon asks it again."""
-    gross = SIGN_FLIP | {"poison-strength": 100.0}
+    gross = SIGN_FLIP | {"poison-strength": 1e7}
     config = QUICK | {"false-bans": 0.5, "num-server-rounds": 2}
     output = run_app({3: gross}, output=str(tmp_path), **config)
     first, second = read_lines(output / "audit.jsonl")
