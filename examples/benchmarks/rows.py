@@ -43,12 +43,16 @@ class Rows:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
+        self.extend([row])
+
+    def extend(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write some rows at once."""
         is_new = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, self.fields, lineterminator="\n")
             if is_new:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerows(rows)
 
     def show(self) -> None:
         """Print the table."""

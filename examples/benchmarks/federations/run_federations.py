@@ -8,7 +8,6 @@ that are in the file are not run again.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator
 from itertools import product
@@ -81,7 +80,7 @@ def main(
         not in known
     ]
     for federation, run in track(missing, description="runs"):
-        _append(output, list(play(federation, run)))
+        rows.extend(list(play(federation, run)))
 
 
 def _run(
@@ -89,16 +88,6 @@ def _run(
 ) -> dict[str, Any]:
     values = (federation.name, federation.is_held_out, attack, who, seed, rule)
     return dict(zip(RUN, values, strict=True))
-
-
-def _append(output: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows of a run at once, so that none is there in part."""
-    is_new = not output.exists()
-    with output.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,9 @@ UNMOVED = 1e-6
 
 TINY = 1e-30
 
-EPSILON = 1e-5
-"""Normalisation layers add it to a variance, so less than it does not count."""
-
 WEIGHTS, VECTORS, HEAD, BUFFERS = "weights", "vectors", "head", "buffers"
+
+GROUPS = (WEIGHTS, VECTORS, HEAD, BUFFERS)
 
 DIRECTION = "direction "
 """How the names of directions begin; the group's name follows, then the array's."""
@@ -73,9 +72,6 @@ def evidence(
         "effect_norm": _norm(change),
         "sensitivity": variation(change),
     }
-
-
-GROUPS = (WEIGHTS, VECTORS, HEAD, BUFFERS)
 
 
 def _delta(value: Tensor, start: Tensor) -> Tensor:
