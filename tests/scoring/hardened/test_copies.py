@@ -114,6 +114,15 @@ def test_where_all_are_the_same_nobody_is_a_copy(seed, clients):
     assert torch.equal(copies, torch.eye(clients).bool())
 
 
+@given(seed=seeds, clients=st.integers(4, 8))
+def test_where_most_are_the_same_nobody_is_a_copy(seed, clients):
+    """The same holds where a few others differ: most differences are rounding."""
+    rows = directions(seed, clients)
+    rows[clients // 2 - 1 :] = rows[0]
+    copies = find_copies(similarity_of(rows))
+    assert torch.equal(copies, torch.eye(clients).bool())
+
+
 @given(seed=seeds, order=st.permutations(range(7)))
 def test_follows_the_order_of_clients(seed, order):
     """Permuting the clients permutes the pairs."""
