@@ -8,7 +8,7 @@ import torch
 from federations.attacking import choose_liars
 from federations.catalogue import federations
 from federations.measuring import FIELDS, HONEST_ALONE, PLAIN, RUN, rows_of, summarise
-from federations.samples import Samples, divide, scaled
+from federations.samples import Samples, deal_shards, divide, scaled
 from federations.simulation import Simulation, hardened, plain
 
 KNOWN = {each.name: each for each in federations(None, "")}
@@ -21,6 +21,14 @@ def test_each_hospital_gets_its_number_and_no_sample_twice():
     assert [len(part) for part in parts] == [30, 20, 7]
     seen = torch.cat([part.inputs for part in parts]).flatten()
     assert len(seen.unique()) == len(seen)
+
+
+def test_shards_give_each_hospital_few_classes_and_no_sample_twice():
+    """Two shards of one class each, of six classes of ten."""
+    samples = Samples(torch.arange(60)[:, None], torch.arange(60) % 6)
+    parts = deal_shards(samples, 3, 2, np.random.default_rng(0))
+    assert [len(part.labels.unique()) for part in parts] == [2, 2, 2]
+    assert len(torch.cat([part.inputs for part in parts]).unique()) == 60
 
 
 def test_sizes_keep_their_ratios():

@@ -15,7 +15,8 @@ from federations.campaigns.adaptive import Adaptive, descend, similarity, target
 from federations.campaigns.backdoors import Distributed, Neurotoxin, Replacement
 from federations.campaigns.one_direction import OneDirection
 from federations.campaigns.triggers import TARGET, Trigger, bright_corner
-from federations.catalogue import Federation, federations
+from federations.catalogue import federations
+from federations.federation import Federation
 from federations.samples import Samples
 from federations.simulation import Simulation, plain
 from torch import nn

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from federations.catalogue import Federation, federations
+from federations.catalogue import federations
+from federations.federation import Federation
 from federations.measuring import FIELDS, HONEST_ALONE, PLAIN, RUN, rows_of
 from federations.simulation import MakeStrategy, Simulation, hardened, plain
 from rich.progress import track

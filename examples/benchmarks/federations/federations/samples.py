@@ -80,6 +80,19 @@ def divide_by_class(samples: Samples) -> tuple[Samples, ...]:
     return tuple(samples[samples.labels == label] for label in classes)
 
 
+def deal_shards(
+    samples: Samples, num_hospitals: int, num_shards: int, rng: Generator
+) -> tuple[Samples, ...]:
+    """Sort by label, cut into equal shards, and deal each hospital some of them.
+
+    So each holds few classes, as in McMahan et al., 2017.
+    """
+    order = np.argsort(samples.labels.numpy(), kind="stable")
+    shards = np.array_split(order, num_hospitals * num_shards)
+    dealt = rng.permutation(len(shards)).reshape(num_hospitals, num_shards)
+    return tuple(samples[np.concatenate([shards[n] for n in row])] for row in dealt)
+
+
 def scaled(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     """Keep the ratios of some sizes, but for those that would be below three."""
     return tuple(max(3, int(size * total / sum(sizes))) for size in sizes)

@@ -22,7 +22,7 @@ from federations.campaigns import (
     find_campaign,
     success_rate,
 )
-from federations.catalogue import Federation
+from federations.federation import Federation
 from flwr_vdcs import RoundReport, VirtualConsistencyStrategy
 
 MakeStrategy = Callable[[Federation, nn.Module, int, int], Strategy]

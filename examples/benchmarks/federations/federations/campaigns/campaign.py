@@ -12,7 +12,7 @@ from bloodmnist.model import State
 from torch import Tensor, nn
 
 from federations.campaigns.triggers import Trigger
-from federations.catalogue import Federation
+from federations.federation import Federation
 from federations.samples import Samples
 
 
