@@ -76,8 +76,8 @@ class NumMaliciousNeededError(VirtualConsistencyError, ValueError):
         super().__init__(
             f"scoring={quoted(scoring)} needs num_malicious: it has no threshold, so "
             "'auto' cannot tell whom to drop. Give an int >= 0 (clients per round) or "
-            "a float in [0, 0.5) (fraction of the admitted updates), or "
-            "scoring='hardened', which needs none."
+            "a float in [0, 0.5) (fraction of the admitted updates), or take a scoring "
+            "with a threshold, such as scoring='hardened'."
         )
 
 
