@@ -68,6 +68,19 @@ class UnknownScoringError(InvalidArgumentError):
         )
 
 
+class NumMaliciousNeededError(VirtualConsistencyError, ValueError):
+    """The scoring has no threshold, so ``num_malicious`` must be given as a number."""
+
+    def __init__(self, scoring: str) -> None:
+        self.scoring = scoring
+        super().__init__(
+            f"scoring={quoted(scoring)} needs num_malicious: it has no threshold, so "
+            "'auto' cannot tell whom to drop. Give an int >= 0 (clients per round) or "
+            "a float in [0, 0.5) (fraction of the admitted updates), or take a scoring "
+            "with a threshold, such as scoring='hardened'."
+        )
+
+
 class ScoringError(VirtualConsistencyError, RuntimeError):
     """A scoring fails for the global model too, so no client is to blame."""
 

@@ -49,7 +49,8 @@ class RoundReport:
         One for each reply with content, then one for each banned client that would
         have been asked.
     num_malicious : int
-        M, the number of updates to drop in this round.
+        How many updates were to be dropped in this round: M if it is given, else as
+        many as scored below the threshold, and fewer than half.
     scoring : str
         Name of the scoring.
     device : str

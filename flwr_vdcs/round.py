@@ -34,7 +34,7 @@ from flwr_vdcs.decision import (
     is_protecting,
     select,
 )
-from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.errors import NumMaliciousNeededError
 from flwr_vdcs.history import History
 from flwr_vdcs.probe import (
     NUM_SAMPLES_TO_TRY,
@@ -114,11 +114,11 @@ class Examiner:
         model: nn.Module,
         *,
         input_shape: tuple[int, ...],
-        num_malicious: NumMalicious,
+        num_malicious: NumMalicious = AUTO,
         num_virtual_samples: int = 100,
         virtual_samples: VirtualSamples | None = None,
         head: str | None = None,
-        scoring: str | Scoring = "paper",
+        scoring: str | Scoring = "hardened",
         device: str | torch.device = "auto",
         seed: int | None = None,
     ) -> None:
@@ -132,8 +132,7 @@ class Examiner:
         self.device = resolve_device(device)
         self.seed = checked_seed(seed)
         if self.num_malicious == AUTO and self.scoring.threshold is None:
-            allowed = "a number, or a scoring with a threshold, such as 'hardened'"
-            raise InvalidArgumentError("num_malicious", num_malicious, allowed)
+            raise NumMaliciousNeededError(self.scoring.name)
         few = self._draw(0, min(self.num_virtual_samples, NUM_SAMPLES_TO_TRY))
         self.probe = Probe(model, few, head, self.device)
 
@@ -310,11 +309,11 @@ def examine_round(
     updates: Mapping[str, State] | Sequence[State],
     *,
     input_shape: tuple[int, ...],
-    num_malicious: NumMalicious,
+    num_malicious: NumMalicious = AUTO,
     num_virtual_samples: int = 100,
     virtual_samples: VirtualSamples | None = None,
     head: str | None = None,
-    scoring: str | Scoring = "paper",
+    scoring: str | Scoring = "hardened",
     device: str | torch.device = "auto",
     seed: int | None = None,
     num_examples: Mapping[str, float] | None = None,
@@ -361,10 +360,8 @@ def examine_round(
     >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 2))
     >>> start = net.state_dict()
     >>> updates = [{n: t + 0.1 for n, t in start.items()} for _ in range(4)]
-    >>> updates.append({n: t - 0.1 for n, t in start.items()})
-    >>> found = examine_round(
-    ...     net, start, updates, input_shape=(4,), num_malicious=1, seed=0
-    ... )
+    >>> updates.append({n: t - 10 for n, t in start.items()})
+    >>> found = examine_round(net, start, updates, input_shape=(4,), seed=0)
     >>> [decision.verdict for decision in found.report.decisions]
     ['kept', 'kept', 'kept', 'kept', 'dropped']
     """

@@ -41,12 +41,16 @@ def _without_self(method: Callable[..., Any]) -> inspect.Signature:
 class VirtualConsistencyStrategy:
     """Let a strategy aggregate only those updates that are consistent with the others.
 
-    Every round the server feeds virtual samples through the model with each
-    client's update, scores how consistent each client's features are with the
-    others', and drops the ``num_malicious`` lowest. Replies that cannot be
+    Every round the server scores how consistent each client's update is with the
+    others', and drops those that are shown to do harm. Replies that cannot be
     aggregated at all are quarantined. The wrapped strategy sees the rest and goes on
-    unchanged (Lee, Gong and Kang, "Embedding Byzantine Fault Tolerance into
-    Federated Learning via Virtual Data-Driven Consistency Scoring Plugin").
+    unchanged. Nobody has to say how many clients are malicious.
+
+    With ``scoring="paper"`` the score is the published one: virtual samples are fed
+    through the model with each client's update, and the ``num_malicious`` least
+    consistent features are dropped (Lee, Gong and Kang, "Embedding Byzantine Fault
+    Tolerance into Federated Learning via Virtual Data-Driven Consistency Scoring
+    Plugin").
 
     The object is a strategy of the API that the wrapped one belongs to. Unknown
     attributes are looked up in the wrapped strategy.
@@ -59,13 +63,13 @@ class VirtualConsistencyStrategy:
         Gives architecture and key names. It is neither changed nor trained.
     input_shape : tuple of int
         Shape of one input, without the batch axis.
-    num_malicious : int, float or "auto"
-        M, how many updates to drop each round: an int >= 0, or a float in [0, 0.5)
-        for a fraction of the admitted updates, rounded down. With 0 the clients are
-        scored and reported, and none is dropped; nor is one where all scores are the
-        same. ``"auto"`` drops those whose score is below the scoring's threshold, and
-        less than half of them; it needs a scoring that has one, such as ``"hardened"``,
-        which drops only what is shown to do harm.
+    num_malicious : int, float or "auto", default "auto"
+        M, how many updates to drop each round. ``"auto"`` drops those whose score is
+        below the scoring's threshold, and less than half of them. It needs a scoring
+        that has one, as ``"hardened"`` has; with ``"paper"`` give a number. An int >= 0
+        is a count, a float in [0, 0.5) a fraction of the admitted updates, rounded
+        down. With 0 the clients are scored and reported, and none is dropped; nor is
+        one, with any number, where all scores are the same.
     num_virtual_samples : int, default 100
         N, how many virtual samples to draw each round.
     virtual_samples : callable, optional
@@ -74,10 +78,9 @@ class VirtualConsistencyStrategy:
     head : str, optional
         Name of the final classification layer; its input are the features. Found by
         running the model if not given.
-    scoring : str or Scoring, default "paper"
-        ``"paper"`` for the published score, ``"hardened"`` for one that looks at all
-        parameters and over the rounds and clips what is kept, or an object of your
-        own.
+    scoring : str or Scoring, default "hardened"
+        ``"hardened"`` looks at all parameters and over the rounds, and clips what is
+        kept. ``"paper"`` is the published score. Or an object of your own.
     equal_weights : bool, default False
         Whether all kept clients weigh the same, whatever they claim (Eq. 20).
     device : str or torch.device, default "auto"
@@ -119,6 +122,9 @@ class VirtualConsistencyStrategy:
         If ``strategy`` is none of Flower's, or one of decision trees.
     InputShapeError, HeadNotFoundError
         If the model does not run on the inputs, or has no such head.
+    NumMaliciousNeededError
+        If the scoring has no threshold, as the published score has none, and
+        ``num_malicious`` is not given as a number.
     InvalidArgumentError, NumMaliciousError, DeviceUnavailableError, AuditLogError
         If another argument is not possible here.
     StateError
@@ -130,7 +136,7 @@ class VirtualConsistencyStrategy:
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.Linear(32, 10))
     >>> strategy = VirtualConsistencyStrategy(
-    ...     FedAvg(), model=net, input_shape=(1, 28, 28), num_malicious=3
+    ...     FedAvg(), model=net, input_shape=(1, 28, 28)
     ... )
     >>> isinstance(strategy, VirtualConsistencyStrategy)
     True
@@ -149,11 +155,11 @@ class VirtualConsistencyStrategy:
         *,
         model: nn.Module,
         input_shape: tuple[int, ...],
-        num_malicious: NumMalicious,
+        num_malicious: NumMalicious = "auto",
         num_virtual_samples: int = 100,
         virtual_samples: VirtualSamples | None = None,
         head: str | None = None,
-        scoring: str | Scoring = "paper",
+        scoring: str | Scoring = "hardened",
         equal_weights: bool = False,
         device: str | torch.device = "auto",
         seed: int | None = None,

@@ -20,6 +20,7 @@ from flwr_vdcs.errors import (
     ArraysMismatchError,
     InvalidArgumentError,
     NumMaliciousError,
+    NumMaliciousNeededError,
     ScoringError,
 )
 from tests.federation import (
@@ -35,7 +36,7 @@ from tests.models import CASES, mlp
 
 NET = seeded(mlp)
 START = NET.state_dict()
-OPTIONS = {"input_shape": (3, 4), "num_malicious": 1, "seed": 3}
+OPTIONS = {"input_shape": (3, 4), "scoring": "paper", "num_malicious": 1, "seed": 3}
 
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 settings = pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_nothing_of_the_callers_is_changed_or_kept():
     ("change", "error"),
     [
         ({"num_malicious": 0.7}, NumMaliciousError),
-        ({"num_malicious": "auto"}, InvalidArgumentError),
+        ({"num_malicious": "auto"}, NumMaliciousNeededError),
         ({"num_virtual_samples": 0}, InvalidArgumentError),
         ({"input_shape": "3, 4"}, InvalidArgumentError),
         ({"scoring": "papers"}, InvalidArgumentError),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from flwr_vdcs import PaperScoring, VirtualConsistencyStrategy
+from flwr_vdcs import HardenedScoring, PaperScoring, VirtualConsistencyStrategy
 from flwr_vdcs.errors import (
     AuditLogError,
     DeviceUnavailableError,
@@ -17,15 +17,20 @@ from flwr_vdcs.errors import (
     InputShapeError,
     InvalidArgumentError,
     NumMaliciousError,
+    NumMaliciousNeededError,
     UnknownScoringError,
     UnsupportedStrategyError,
     VirtualConsistencyError,
 )
 from tests.federation import (
+    LegacyClient,
     arrays_of,
     configured,
     content,
+    fit_result,
     honest_update,
+    legacy_aggregate,
+    legacy_configured,
     reply,
     seeded,
 )
@@ -33,11 +38,12 @@ from tests.models import TokenLSTM, mlp, plain_cnn, token_ids
 from tests.strategies import MESSAGE_DP
 
 NET = seeded(plain_cnn)
+PAPER = {"scoring": "paper", "num_malicious": 1}
 
 
 def wrap(inner=None, **options):
     """Put the plugin around a strategy."""
-    settings = {"model": NET, "input_shape": (3, 8, 8), "num_malicious": 1, **options}
+    settings = {"model": NET, "input_shape": (3, 8, 8), **PAPER, **options}
     return VirtualConsistencyStrategy(inner or message.FedAvg(), **settings)
 
 
@@ -78,7 +84,13 @@ def test_a_subclass_is_itself_and_of_the_right_api():
         name = "mine"
 
     for api in (message, legacy):
-        strategy = Mine(api.FedAvg(), model=NET, input_shape=(3, 8, 8), num_malicious=1)
+        strategy = Mine(
+            api.FedAvg(),
+            model=NET,
+            input_shape=(3, 8, 8),
+            num_malicious=1,
+            scoring="paper",
+        )
         assert isinstance(strategy, Mine)
         assert isinstance(strategy, api.Strategy)
         assert (strategy.name, strategy.reports) == ("mine", [])
@@ -108,7 +120,7 @@ def test_anything_else_is_a_type_error_that_names_both_bases(inner):
     """The error says which strategies can be wrapped."""
     with pytest.raises(TypeError, match=r"flwr\.serverapp.* or flwr\.server\.strategy"):
         VirtualConsistencyStrategy(
-            inner, model=NET, input_shape=(3, 8, 8), num_malicious=1
+            inner, model=NET, input_shape=(3, 8, 8), num_malicious=1, scoring="paper"
         )
 
 
@@ -141,7 +153,7 @@ class Nameless(PaperScoring):
         ({"input_shape": (3, 0, 8)}, InvalidArgumentError, "positive ints"),
         ({"input_shape": (1, 8, 8)}, InputShapeError, "3 channels"),
         ({"num_malicious": 0.5}, NumMaliciousError, r"\[0, 0\.5\)"),
-        ({"num_malicious": "auto"}, InvalidArgumentError, "such as 'hardened'"),
+        ({"num_malicious": "auto"}, NumMaliciousNeededError, "'paper' needs num_mal"),
         ({"num_virtual_samples": 0}, InvalidArgumentError, "an int >= 1"),
         ({"head": "fc"}, HeadNotFoundError, "last layers are: 0, 4"),
         ({"scoring": "best"}, UnknownScoringError, "one of 'paper'"),
@@ -177,13 +189,62 @@ def test_audit_log_and_state_are_two_files(tmp_path):
     assert not paths["audit_log"].exists()
 
 
-@pytest.mark.parametrize("option", ["model", "input_shape", "num_malicious"])
-def test_three_arguments_have_no_default(option):
+@pytest.mark.parametrize("option", ["model", "input_shape"])
+def test_two_arguments_have_no_default(option):
     """What cannot be guessed must be given."""
-    options = {"model": NET, "input_shape": (3, 8, 8), "num_malicious": 1}
+    options = {"model": NET, "input_shape": (3, 8, 8)}
     del options[option]
     with pytest.raises(TypeError, match=option):
         VirtualConsistencyStrategy(message.FedAvg(), **options)
+
+
+@pytest.mark.parametrize("api", [message, legacy], ids=["message", "legacy"])
+def test_the_one_line_protects(api):
+    """Nothing but model and shape: a gross update is dropped for a low score."""
+    strategy = VirtualConsistencyStrategy(
+        api.FedAvg(), model=NET, input_shape=(3, 8, 8)
+    )
+    start = arrays_of(NET)
+    updates = [honest_update(start, client) for client in range(5)]
+    updates.append(honest_update(start, 5, scale=5.0))  # a hundred times as far
+    if api is message:
+        sent = [reply(node, content(update)) for node, update in enumerate(updates)]
+        configured(strategy, start).aggregate_train(1, sent)
+    else:
+        results = [
+            (LegacyClient(client, honest_update), fit_result([*update.values()]))
+            for client, update in enumerate(updates)
+        ]
+        legacy_aggregate(legacy_configured(strategy, start), results)
+    [report] = strategy.reports
+    assert [each.verdict for each in report.decisions] == ["kept"] * 5 + ["dropped"]
+    assert report.decisions[-1].score < HardenedScoring.threshold
+    assert "times the norm" in report.decisions[-1].reason
+    assert (report.scoring, report.num_malicious) == ("hardened", 1)
+
+
+def test_the_one_line_drops_nobody_where_nobody_attacks():
+    """The number to drop is found anew each round, and may be 0."""
+    strategy = VirtualConsistencyStrategy(
+        message.FedAvg(), model=NET, input_shape=(3, 8, 8)
+    )
+    poisoned_round(strategy, num_replies=6)
+    assert strategy.reports[0].num_kept == 6
+    assert strategy.reports[0].num_malicious == 0
+
+
+@pytest.mark.parametrize("scoring", ["paper", PaperScoring()], ids=["name", "object"])
+def test_the_published_score_must_be_told_how_many_to_drop(scoring):
+    """It has no threshold, so the error asks for a number or another scoring."""
+    with pytest.raises(NumMaliciousNeededError) as caught:
+        VirtualConsistencyStrategy(
+            message.FedAvg(), model=NET, input_shape=(3, 8, 8), scoring=scoring
+        )
+    assert caught.value.scoring == "paper"
+    told = str(caught.value)
+    assert told.startswith("scoring='paper' needs num_malicious: it has no threshold")
+    assert "an int >= 0" in told
+    assert "scoring='hardened'" in told
 
 
 def test_a_list_of_lengths_is_a_shape():

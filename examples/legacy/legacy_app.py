@@ -69,7 +69,6 @@ def server_fn(context: Context) -> ServerAppComponents:
         FedAvg(initial_parameters=initial, evaluate_fn=evaluate, fraction_evaluate=0.0),
         model=model,
         input_shape=(64,),
-        num_malicious=1,
         audit_log=config["audit-log"] or None,
     )
     rounds = ServerConfig(num_rounds=config["num-server-rounds"])

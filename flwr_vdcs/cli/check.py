@@ -36,7 +36,7 @@ def check(
     clients: options.Clients = 10,
     num_virtual_samples: options.NumVirtualSamples = 100,
     virtual_samples: options.VirtualSamplesFrom = None,
-    scoring: options.Scoring = options.PUBLISHED,
+    scoring: options.Scoring = options.AS_A_SERVER,
     device: options.Device = "auto",
 ) -> None:
     """Try a model with made-up clients, and say what would fail or is doubtful.

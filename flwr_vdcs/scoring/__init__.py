@@ -13,6 +13,7 @@ from flwr_vdcs.scoring.resolve import (
     SCORINGS,
     is_blind,
     is_low,
+    may_have_threshold,
     needs_sensitivity,
     resolve_scoring,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "consistency_scores",
     "is_blind",
     "is_low",
+    "may_have_threshold",
     "needs_sensitivity",
     "resolve_scoring",
     "score",

@@ -50,24 +50,24 @@ class Judgement:
 class Scoring(ABC):
     """A view of the updates and a way to score it.
 
-    The M lowest scores are dropped, or nobody where all scores are the same but for
-    rounding in float32. A subclass must have ``name``, ``features`` and ``scores``; the
-    other attributes have the defaults given here. An object that has the same parts
-    without being a subclass will do as well. Its parts are checked when the strategy is
-    constructed.
+    Scores below ``threshold`` are dropped. Given a number M the M lowest are, or nobody
+    where all scores are the same but for rounding in float32. A subclass must have
+    ``name``, ``features`` and ``scores``; the other attributes have the defaults given
+    here. An object that has the same parts without being a subclass will do as well.
+    Its parts are checked when the strategy is constructed.
 
-    ``features`` is called once a client and ``scores`` once a round. With M above 0 an
-    update is quarantined if its features cannot be computed or have other shapes than
-    most, or its score is not finite. If features can be computed for no update and not
-    for the global model either, the run ends with `flwr_vdcs.errors.ScoringError`.
+    ``features`` is called once a client and ``scores`` once a round. Unless in a dry
+    run an update is quarantined if its features cannot be computed or have other shapes
+    than most, or its score is not finite. If features can be computed for no update and
+    not for the global model either, the run ends with `flwr_vdcs.errors.ScoringError`.
 
     Attributes
     ----------
     name : str
         Stands in reports and in the audit log.
     threshold : float or None
-        With ``num_malicious="auto"`` lower scores are dropped. Without one, ``"auto"``
-        is refused.
+        With ``num_malicious="auto"``, the default, lower scores are dropped. Without
+        one, ``num_malicious`` must be given as a number.
     ban_threshold : float or None
         Only drops with a lower score count towards a ban; with None every drop does.
         It is ``threshold`` unless it is set.

@@ -44,6 +44,11 @@ def needs_sensitivity(scoring: str) -> bool:
     return SCORINGS.get(scoring, Scoring).needs_sensitivity
 
 
+def may_have_threshold(scoring: str) -> bool:
+    """Tell whether the scoring of that name has one; one of the user's own may."""
+    return scoring not in SCORINGS or SCORINGS[scoring].threshold is not None
+
+
 def is_low(sensitivity: float | None) -> bool:
     """Tell whether features hardly varied with the virtual samples."""
     return sensitivity is not None and sensitivity < INSENSITIVE

@@ -105,6 +105,7 @@ def wrapped(num_malicious: float = 0) -> Any:
         model=NET,
         input_shape=(1, 6, 6),
         num_malicious=num_malicious,
+        scoring="paper",
         num_virtual_samples=4,
         seed=1,
     )

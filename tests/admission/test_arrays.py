@@ -56,7 +56,7 @@ def test_order_and_dtype_are_mended_not_punished(change):
             return super().aggregate_train(server_round, replies)
 
     strategy = VirtualConsistencyStrategy(
-        Recording(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        Recording(), model=NET, input_shape=(1, 6, 6), num_malicious=0, scoring="paper"
     )
     changed = reply(9, content(change(HONEST[0])))
     mended = aggregate(strategy, [changed, *honest_replies()])
@@ -81,7 +81,11 @@ def test_values_that_no_training_gives_are_quarantined(value, verdict):
 def test_the_largest_values_admitted_leave_a_finite_model(name):
     """Three rounds with extreme heads of either sign stay finite in float32."""
     strategy = VirtualConsistencyStrategy(
-        MESSAGE[name](), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        MESSAGE[name](),
+        model=NET,
+        input_shape=(1, 6, 6),
+        num_malicious=0,
+        scoring="paper",
     )
     arrays = START
     for sign in (1, -1, 1):
@@ -104,7 +108,7 @@ def test_one_reply_of_another_dtype_does_not_split_the_round():
             return None, None
 
     strategy = VirtualConsistencyStrategy(
-        Recording(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        Recording(), model=NET, input_shape=(1, 6, 6), num_malicious=0, scoring="paper"
     )
     wide = {k: v.astype(np.float64) for k, v in START.items()}
     liar_reply = reply(9, content(as_float64(HONEST[0])))
@@ -122,6 +126,7 @@ def test_two_values_for_one_parameter():
         input_shape=(7,),
         virtual_samples=token_ids,
         num_malicious=1,
+        scoring="paper",
     )
     replies = []
     for node in range(5):
@@ -167,6 +172,7 @@ def test_equal_weights_forward_errors_as_they_are():
         model=NET,
         input_shape=(1, 6, 6),
         num_malicious=0,
+        scoring="paper",
         equal_weights=True,
     )
     replies = [reply(9, Error(0, "crashed")), *honest_replies()]

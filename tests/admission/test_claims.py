@@ -56,7 +56,11 @@ def test_numpys_integers_are_weights():
     """In-process clients of the legacy API often count with NumPy."""
     strategy = legacy_configured(
         VirtualConsistencyStrategy(
-            legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+            legacy.FedAvg(),
+            model=NET,
+            input_shape=(1, 6, 6),
+            num_malicious=0,
+            scoring="paper",
         ),
         START,
     )
@@ -84,7 +88,11 @@ def test_a_client_id_cannot_write_lines_into_the_log(flower_log):
     """What is not printable is quoted."""
     strategy = legacy_configured(
         VirtualConsistencyStrategy(
-            legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+            legacy.FedAvg(),
+            model=NET,
+            input_shape=(1, 6, 6),
+            num_malicious=0,
+            scoring="paper",
         ),
         START,
     )
@@ -110,6 +118,7 @@ def test_a_lie_about_the_loss_is_quarantined_where_it_weighs(loss):
         model=NET,
         input_shape=(1, 6, 6),
         num_malicious=0,
+        scoring="paper",
     )
     arrays = {k: v for k, v in HONEST[0].items() if not k.endswith("tracked")}
     start = {k: START[k] for k in arrays}
@@ -146,6 +155,7 @@ def test_a_strategy_without_weights_needs_none():
         model=NET,
         input_shape=(1, 6, 6),
         num_malicious=0,
+        scoring="paper",
         equal_weights=True,
     )
     replies = [reply(n, content(HONEST[n], {"loss": 1.0})) for n in range(3)]

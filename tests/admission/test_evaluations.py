@@ -44,6 +44,7 @@ def test_lies_in_an_evaluation_are_quarantined(lie, reason, tmp_path, flower_log
         model=NET,
         input_shape=(1, 6, 6),
         num_malicious=0,
+        scoring="paper",
         audit_log=audit_log,
     )
     honest = [reply(n, content(None)) for n in range(3)]
@@ -70,7 +71,11 @@ def test_an_honest_evaluation_leaves_no_trace():
 def test_lies_in_a_legacy_evaluation_are_quarantined():
     """A weight of NaN would make the loss NaN."""
     strategy = VirtualConsistencyStrategy(
-        legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        legacy.FedAvg(),
+        model=NET,
+        input_shape=(1, 6, 6),
+        num_malicious=0,
+        scoring="paper",
     )
 
     def evaluation(client: int, weight: float) -> Any:

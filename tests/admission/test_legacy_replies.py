@@ -111,7 +111,11 @@ def test_a_legacy_liar_is_quarantined(make, alone, reason):
 
     strategy = legacy_configured(
         VirtualConsistencyStrategy(
-            legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+            legacy.FedAvg(),
+            model=NET,
+            input_shape=(1, 6, 6),
+            num_malicious=0,
+            scoring="paper",
         ),
         START,
     )
@@ -131,7 +135,11 @@ def test_a_legacy_crowd_of_every_lie_is_quarantined():
     ]
     strategy = legacy_configured(
         VirtualConsistencyStrategy(
-            legacy.FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+            legacy.FedAvg(),
+            model=NET,
+            input_shape=(1, 6, 6),
+            num_malicious=0,
+            scoring="paper",
         ),
         START,
     )
@@ -162,6 +170,7 @@ def test_legacy_bulyan_below_its_quorum_keeps_the_model(flower_log):
             model=NET,
             input_shape=(1, 6, 6),
             num_malicious=0,
+            scoring="paper",
         ),
         START,
     )

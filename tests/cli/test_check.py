@@ -20,9 +20,13 @@ FLAT = "3,4"
 
 
 def check(model: str, input_shape: str = FLAT, *options: str):
-    """Run the command on one of the models beside this file."""
+    """Run the command with the published score on one of the models beside this file.
+
+    Of two scorings the one that is named last counts.
+    """
     name = f"tests.cli.networks:{model}"
     arguments = ["check", "--model", name, "--input-shape", input_shape]
+    arguments += ["--scoring", "paper"]
     return run(app, [*arguments, "--clients", "4", *options])
 
 
@@ -66,6 +70,14 @@ def test_batch_normalisation_is_told_as_each_scoring_treats_it():
     assert hardened["scoring"] == "hardened"
 
 
+def test_the_scoring_is_a_servers_unless_another_is_named():
+    """Hardened scoring looks at a model that the published score is blind to."""
+    options = ["--model", "tests.cli.networks:frozen", "--input-shape", FLAT]
+    found = run(app, ["check", *options])
+    assert facts(found)["scoring"] == "hardened"
+    assert FINE in found.stdout
+
+
 def test_frozen_layers_leave_nothing_to_score():
     """All scores are equal, and a remedy is named."""
     found = check("frozen")
@@ -87,9 +99,8 @@ def test_a_frozen_first_layer_makes_the_score_blind():
 def test_a_deep_residual_network_is_blind_without_any_frozen_layer():
     """Deltas of scales shrink what comes in, layer by layer."""
     options = ["--model", "torchvision.models:resnet18", "--input-shape", "3,28,28"]
-    found = run(
-        app, ["check", *options, "--clients", "3", "--num-virtual-samples", "8"]
-    )
+    options += ["--scoring", "paper", "--clients", "3", "--num-virtual-samples", "8"]
+    found = run(app, ["check", *options])
     assert "fails: the score is blind" in found.stdout
     assert "name an earlier --head" in found.stdout
     assert found.exit_code == 1

@@ -125,6 +125,16 @@ def test_a_dry_run_is_told(read):
     assert "Nobody was to be dropped (M = 0)" in notes(log)
 
 
+def test_what_a_threshold_may_have_dropped_is_not_put_down_to_a_number(read):
+    """The log does not say which it was, but the published score has no threshold."""
+    one = {"num_malicious": 1, "scoring": "hardened"}
+    log = read([a_round(n, [decision("a", "dropped")], **one) for n in (1, 2)])
+    assert notes(log) == ""
+    none = {"num_malicious": 0, "scoring": "hardened"}
+    log = read([a_round(1, [decision("a")], **none)])
+    assert notes(log).startswith("No update was to be dropped: none scored below")
+
+
 def test_several_runs_are_told_with_their_first_rounds(read):
     """The second run of two rounds begins at round 3, the third at round 4."""
     log = read([a_round(n, [decision("a")]) for n in (1, 2, 1, 1)])

@@ -73,7 +73,13 @@ blind_models = pytest.mark.parametrize("case", MODELS.values(), ids=MODELS)
 
 def wrap(case, **options):
     """Put the plugin around plain averaging."""
-    settings = {"num_malicious": 2, "seed": 0, "device": "cpu", **options}
+    settings = {
+        "scoring": "paper",
+        "num_malicious": 2,
+        "seed": 0,
+        "device": "cpu",
+        **options,
+    }
     return VirtualConsistencyStrategy(
         FedAvg(), model=case.model, input_shape=case.input_shape, **settings
     )

@@ -31,7 +31,13 @@ MLP = seeded(mlp)
 def wrap(inner, model=NET, **options):
     """Put the plugin around a strategy."""
     shape = (1, 6, 6) if model is NET else (3, 4)
-    settings = {"num_malicious": 0, "num_virtual_samples": 8, "seed": 1, **options}
+    settings = {
+        "scoring": "paper",
+        "num_malicious": 0,
+        "num_virtual_samples": 8,
+        "seed": 1,
+        **options,
+    }
     return VirtualConsistencyStrategy(inner, model=model, input_shape=shape, **settings)
 
 

@@ -65,7 +65,13 @@ def asking(sent):
 
 def wrap(inner, **options):
     """Put the plugin around it."""
-    settings = {"num_malicious": 1, "seed": 0, "num_virtual_samples": 8, **options}
+    settings = {
+        "scoring": "paper",
+        "num_malicious": 1,
+        "seed": 0,
+        "num_virtual_samples": 8,
+        **options,
+    }
     return VirtualConsistencyStrategy(
         inner, model=NET, input_shape=(1, 6, 6), **settings
     )

@@ -63,7 +63,13 @@ class WatchedGrid(InProcessGrid):
 
 def plugin(inner, **options):
     """Wrap a strategy; one client is dropped each round."""
-    settings = {"num_malicious": 1, "reputation": REPUTATION, "seed": 0, **options}
+    settings = {
+        "scoring": "paper",
+        "num_malicious": 1,
+        "reputation": REPUTATION,
+        "seed": 0,
+        **options,
+    }
     return VirtualConsistencyStrategy(inner, model=mlp(), input_shape=(12,), **settings)
 
 

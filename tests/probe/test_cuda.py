@@ -40,6 +40,7 @@ def protected(case, model, device, **options):
             "model": model,
             "input_shape": case.input_shape,
             "virtual_samples": case.virtual_samples,
+            "scoring": "paper",
             "num_malicious": NUM_MALICIOUS,
             "device": device,
             "seed": 0,
@@ -144,7 +145,12 @@ class Wide(nn.Module):
 def test_a_device_without_memory_costs_rounds_and_blames_nobody():
     """The rounds are skipped, and scored again once there is memory."""
     strategy = VirtualConsistencyStrategy(
-        FedAvg(), model=Wide(), input_shape=(4,), num_malicious=1, device="cuda"
+        FedAvg(),
+        model=Wide(),
+        input_shape=(4,),
+        num_malicious=1,
+        scoring="paper",
+        device="cuda",
     )
     total = torch.cuda.mem_get_info()[1]
     nodes = {node: honest_client(node) for node in range(4)}

@@ -11,7 +11,8 @@ from flwr_vdcs.scoring import SCORINGS
 ScoringName = StrEnum("ScoringName", [*SCORINGS])  # type: ignore[misc]
 """The scorings that have a name."""
 
-PUBLISHED = ScoringName("paper")
+AS_A_SERVER = ScoringName("hardened")
+"""The scoring that a server uses unless it is told otherwise."""
 
 
 Model = Annotated[

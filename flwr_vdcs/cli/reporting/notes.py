@@ -5,9 +5,14 @@ from itertools import groupby
 
 from flwr_vdcs.cli.reporting.headline import in_words, plural
 from flwr_vdcs.cli.reporting.reading.log import Line, Log
-from flwr_vdcs.scoring import is_blind
+from flwr_vdcs.scoring import is_blind, may_have_threshold
 
 MAX_LISTED = 5
+
+NONE_TO_DROP = (
+    "No update was to be dropped: none scored below the threshold, or it was a dry run "
+    "(M = 0)."
+)
 
 
 def notes_on(log: Log) -> list[str]:
@@ -54,9 +59,15 @@ def _runs(log: Log) -> str:
 
 
 def _expectation(log: Log) -> str:
-    """Say what part of the dropping is not about anybody."""
+    """Say what part of the dropping is not about anybody.
+
+    A line has how many were to be dropped, and not whether a threshold or the user said
+    so. Without a threshold it was the user.
+    """
     lines = [each.line for each in log.of("train")]
     counts = {line.num_malicious for line in lines}
+    if any(may_have_threshold(line.scoring) for line in lines):
+        return NONE_TO_DROP if counts == {0} else ""
     if counts == {0}:
         return "Nobody was to be dropped (M = 0): the scores were only looked at."
     if len(counts) > 1 or any(line.scores_alike for line in lines):

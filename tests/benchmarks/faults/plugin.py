@@ -10,10 +10,15 @@ NET = seeded(batch_norm_cnn)
 START: dict[str, np.ndarray] = arrays_of(NET)
 
 
-def protected(inner, **settings):
+def protected(inner, *, scoring="paper", **settings):
     """Put the plugin around a strategy."""
     return VirtualConsistencyStrategy(
-        inner, model=NET, input_shape=(1, 6, 6), num_virtual_samples=4, **settings
+        inner,
+        model=NET,
+        input_shape=(1, 6, 6),
+        num_virtual_samples=4,
+        scoring=scoring,
+        **settings,
     )
 
 

@@ -77,7 +77,7 @@ def test_a_pickle_is_refused_unread(bomb):
 def test_a_client_that_sends_a_pickle_is_quarantined(bomb, stype):
     """Neither the plugin nor the wrapped strategy loads it."""
     strategy = VirtualConsistencyStrategy(
-        FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0
+        FedAvg(), model=NET, input_shape=(1, 6, 6), num_malicious=0, scoring="paper"
     )
     hostile = content(START)
     hostile["arrays"]["0.bias"] = Array("float32", (4,), stype, bomb)

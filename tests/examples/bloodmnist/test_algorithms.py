@@ -429,6 +429,7 @@ def test_plugin_wraps_the_server_half_like_any_other():
         model=seeded(batch_norm_cnn),
         input_shape=(1, 6, 6),
         num_malicious=0,
+        scoring="paper",
     )
     configured(wrapped, arrays)
     ours, _ = wrapped.aggregate_train(1, replies_of([1, 2, 3], arrays))

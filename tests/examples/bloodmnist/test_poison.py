@@ -371,6 +371,7 @@ def protected(num_malicious=NUM_POISONED):
         model=NET,
         input_shape=(1, 6, 6),
         num_malicious=num_malicious,
+        scoring="paper",
         num_virtual_samples=8,
         seed=1,
         device="cpu",

@@ -60,10 +60,10 @@ def test_simulation_writes_what_a_deployment_does(output):
 @pytest.mark.simulation
 @pytest.mark.timeout(600)
 def test_simulation_judges_every_hospital_once_a_round(output):
-    """As many are dropped as the plugin is told to assume: one of four."""
+    """Nobody attacks, and nobody has to be dropped."""
     for line in read_lines(output / "audit.jsonl"):
         verdicts = [decision["verdict"] for decision in line["decisions"]]
-        assert sorted(verdicts) == ["dropped", *["kept"] * (NUM_HOSPITALS - 1)]
+        assert verdicts == ["kept"] * NUM_HOSPITALS
 
 
 def test_app_builds_into_a_bundle_that_can_be_published(tmp_path):

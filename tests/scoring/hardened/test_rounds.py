@@ -22,7 +22,7 @@ from flwr_vdcs import (
     examine_round,
 )
 from flwr_vdcs.decision.clipping import ARRAYS_CLIPPED
-from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.errors import NumMaliciousNeededError
 from tests.federation import (
     LegacyClient,
     arrays_of,
@@ -380,7 +380,7 @@ def test_auto_needs_a_threshold(api):
         threshold = None
 
     for scoring in (Endless(), "paper"):
-        with pytest.raises(InvalidArgumentError, match="a scoring with a threshold"):
+        with pytest.raises(NumMaliciousNeededError, match="a scoring with a thr"):
             wrap(api.FedAvg(), scoring=scoring)
 
 

@@ -120,7 +120,12 @@ def _build_model() -> nn.Module:
 
 def _protected(model: nn.Module) -> Any:
     return VirtualConsistencyStrategy(
-        Nothing(), model=model, input_shape=(1, 28, 28), num_malicious=3, device="cpu"
+        Nothing(),
+        model=model,
+        input_shape=(1, 28, 28),
+        scoring="paper",
+        num_malicious=3,
+        device="cpu",
     )
 
 

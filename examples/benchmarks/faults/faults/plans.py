@@ -21,11 +21,11 @@ NUM_ROUNDS = 5
 NUM_VIRTUAL_SAMPLES = 10
 
 SETTINGS: Sequence[Mapping[str, Any]] = (
-    {"num_malicious": 0},
-    {"num_malicious": 3},
-    {"num_malicious": 0.2, "equal_weights": True},
-    {"num_malicious": 3, "scoring": "hardened"},
-    {"num_malicious": "auto", "scoring": "hardened"},
+    {"scoring": "paper", "num_malicious": 0},
+    {"scoring": "paper", "num_malicious": 3},
+    {"scoring": "paper", "num_malicious": 0.2, "equal_weights": True},
+    {"scoring": "hardened", "num_malicious": 3},
+    {"scoring": "hardened", "num_malicious": "auto"},
 )
 
 FEDERATIONS = {"message": MessageFederation, "legacy": LegacyFederation}
