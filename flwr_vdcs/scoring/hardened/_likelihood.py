@@ -19,8 +19,11 @@ PRIOR_CLIENTS = 2.0
 GROSS_RANGE = 10.0
 """A gross update is anywhere up to exp(10) times as long as is expected."""
 
-FURTHEST = 2.0
-"""Going along by more than this says no more, nor does going against by more."""
+AGAINST = -0.5
+"""Who works against the others goes along by at most so much of what these go."""
+
+MOST_FREEDOM = 8.0
+"""Shares of honest clients have tails this heavy, however many clients there are."""
 
 
 def others(values: Clients, is_peer: Bool[Tensor, " clients"]) -> Pairs:
@@ -67,21 +70,23 @@ def log_ratio_against(share: Clients, variance: Clients) -> Clients:
     r"""Weigh "works against the others" against "goes along with them".
 
     Honest clients go along by :math:`\beta` = 1 or more, give or take; who works
-    against the others goes -1 or less. With :math:`\nu` degrees of freedom the
-    logarithm of the likelihood ratio is
+    against the others goes a = `AGAINST` or less. With :math:`\nu` degrees of freedom
+    the logarithm of the likelihood ratio is
 
     .. math::
 
         \frac{\nu + 1}{2} \Bigl(
         \ln\bigl(1 + \tfrac{\max(0, 1 - \beta)^2}{\nu v}\bigr)
-        - \ln\bigl(1 + \tfrac{\max(0, 1 + \beta)^2}{\nu v}\bigr)\Bigr),
-        \qquad \beta \ge -2.
+        - \ln\bigl(1 + \tfrac{\max(0, \beta - a)^2}{\nu v}\bigr)\Bigr),
+        \qquad \beta \ge a - 1.
+
+    Going against by more says no more.
     """
-    freedom = _degrees_of_freedom(len(share))
-    within = share.clamp_min(-FURTHEST)
+    freedom = min(_degrees_of_freedom(len(share)), MOST_FREEDOM)
+    within = share.clamp_min(AGAINST - 1)
     scale = freedom * variance
     honest = ((1 - within).clamp_min(0).square() / scale).log1p()
-    against = ((1 + within).clamp_min(0).square() / scale).log1p()
+    against = ((within - AGAINST).clamp_min(0).square() / scale).log1p()
     ratio: Tensor = (freedom + 1) / 2 * (honest - against)
     return ratio
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from flwr_vdcs.scoring.hardened._agreement import ALIGNMENT, CHANNELS
 from flwr_vdcs.scoring.hardened._evidence import HEAD, VECTORS, WEIGHTS
 from flwr_vdcs.scoring.hardened._likelihood import (
-    FURTHEST,
     estimate_variance,
     log_ratio_against,
     median,
@@ -23,11 +22,14 @@ from flwr_vdcs.scoring.hardened._likelihood import (
 )
 from flwr_vdcs.scoring.hardened._sums import Sums
 
-PRIOR_WHOLE, PRIOR_PART = 0.5, 1.0
+PRIOR_WHOLE, PRIOR_PART = 0.5, 0.6
 """Standard deviations that are assumed of honest shares, in all channels and in one."""
 
-LEAST_COMMON = 0.25
-"""Where the peers' median share is less, nothing is known to be shared."""
+PRIOR_DIFFERENCE = 0.04
+"""Standard deviation that is assumed of honest clients' agreement, for good."""
+
+MOST_SHARE = 2.0
+"""Channels in which a client goes further than this, either way, differ by no more."""
 
 WHOLE = "whole"
 
@@ -70,18 +72,17 @@ def find_opposition(
 
 def _weigh(way: str, sums: Sums, is_peer: Bool[Tensor, " clients"]) -> Opposition:
     places = [CHANNELS.index(name) for name in WAYS[way]]
-    gained, possible, seen = (
-        kind[places] for kind in (sums.gained, sums.possible, sums.seen)
-    )
+    gained, possible = sums.gained[places], sums.possible[places]
     total = possible.sum(0)
     share = torch.where(total > TINY, gained.sum(0) / total.clamp_min(TINY), 0.0)
     peers = others(share, is_peer & (total > TINY))
     common = median(peers).nan_to_num(0.0)
-    is_known = (total > TINY) & (common > LEAST_COMMON)
-    common = common.clamp_min(LEAST_COMMON)
+    is_known = (total > TINY) & (common > TINY)
+    common = common.clamp_min(TINY)
+    noise = _noise(possible, sums.seen[places]) / common.square()
     prior = PRIOR_WHOLE if way == WHOLE else PRIOR_PART
-    noise = _noise(possible, seen) / common.square()
-    variance = estimate_variance(peers / common[:, None], prior**2 + noise)
+    lasting = PRIOR_DIFFERENCE**2 / _typical_square(possible, sums, places)
+    variance = estimate_variance(peers / common[:, None], prior**2 + noise + lasting)
     if way == WHOLE:
         variance = variance + _disagreement(gained, possible) / common.square()
     share = torch.where(is_known, share / common, 0.0)
@@ -98,6 +99,17 @@ def _noise(possible: Channels, seen: Channels) -> Clients:
     return seen.sum(0).square() / best / possible.sum(0).square().clamp_min(TINY)
 
 
+def _typical_square(possible: Channels, sums: Sums, places: list[int]) -> Clients:
+    """Give the mean square of how far the median client goes along, without chance.
+
+    Channels count by how much they tell.
+    """
+    told = possible.clamp_min(0)
+    squares = told * sums.spread[places] / sums.rounds.square()
+    mean: Tensor = (told * squares).sum(0) / told.sum(0).clamp_min(TINY)
+    return mean.clamp_min(TINY)
+
+
 def _disagreement(gained: Channels, possible: Channels) -> Clients:
     """Give the variance of a client's mean share, as its channels differ.
 
@@ -106,7 +118,7 @@ def _disagreement(gained: Channels, possible: Channels) -> Clients:
     """
     is_known = possible > TINY
     each = torch.where(is_known, gained / possible.clamp_min(TINY), 0.0)
-    each = each.clamp(-FURTHEST, FURTHEST)
+    each = each.clamp(-MOST_SHARE, MOST_SHARE)
     weight = torch.where(is_known, possible, 0.0)
     weight = weight / weight.sum(0).clamp_min(TINY)
     mean = (weight * each).sum(0)
