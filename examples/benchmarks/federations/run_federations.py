@@ -34,10 +34,12 @@ RULES: dict[str, tuple[MakeStrategy, bool]] = {
 ALWAYS = (PLAIN, HONEST_ALONE)
 
 
-def play(federation: Federation, run: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def play(
+    federation: Federation, run: dict[str, Any], device: str
+) -> Iterator[dict[str, Any]]:
     """Run one federation with one rule, and give its rows."""
     make_strategy, without_liars = RULES[run["rule"]]
-    simulation = Simulation(federation, run["seed"], run["attack"], run["who"])
+    simulation = Simulation(federation, run["seed"], run["attack"], run["who"], device)
     for played in simulation.play(make_strategy, without_liars=without_liars):
         yield from map(dict, rows_of(run, simulation, played))
 
@@ -62,6 +64,7 @@ def main(
     blood_cells: Annotated[
         str, typer.Option(help="Path of bloodmnist.npz, if it is to be used.")
     ] = "",
+    device: Annotated[str, typer.Option(help="Where to train and score.")] = "cpu",
 ) -> None:
     """Run what is missing in the CSV."""
     logging.disable(logging.ERROR)
@@ -81,7 +84,7 @@ def main(
         not in known
     ]
     for federation, run in track(missing, description="runs"):
-        rows.extend(list(play(federation, run)))
+        rows.extend(list(play(federation, run, device)))
 
 
 def _run(

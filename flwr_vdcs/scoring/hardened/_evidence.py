@@ -49,7 +49,8 @@ def evidence(
         of its numbers; ``momentum``, of each array the cosine with the global model's
         momentum, zero in the first round and for buffers; ``alignment``, the cosine of
         the head's delta with the head, without the mean over the classes, zero where
-        there is no single head matrix; ``effect``, the unit change of the answers to
+        there is no single head matrix; ``classes``, how many rows that matrix has, one
+        where there is none; ``effect``, the unit change of the answers to
         the virtual samples, and ``effect_norm``, how large it is; ``sensitivity``, how
         much it varies with the samples.
     """
@@ -59,6 +60,7 @@ def evidence(
     change = context.answers(update) - context.global_answers
     change = change.double().nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
     groups = [_group(probe, name, deltas[name]) for name in names]
+    head = _head_rows(probe, deltas)
     norms = torch.stack([_norm(deltas[name]) for name in names])
     floors = [UNMOVED * _norm(global_state[name]) for name in names]
     return {
@@ -67,7 +69,8 @@ def evidence(
         "groups": torch.tensor([GROUPS.index(group) for group in groups]),
         **_directions(deltas, groups, context.seed),
         "momentum": _with_momentum(deltas, norms, context.momentum),
-        "alignment": _alignment(_head_rows(probe, deltas), probe, global_state),
+        "alignment": _alignment(head, probe, global_state),
+        "classes": torch.tensor(float(len(head)), dtype=torch.float64),
         "effect": _unit(_some(change.flatten(), _generator(context.seed))),
         "effect_norm": _norm(change),
         "sensitivity": variation(change),

@@ -1,8 +1,13 @@
 r"""Sums to opposition: whether a client works against the others, and how surely.
 
 A client's share :math:`\beta` is how far it has gone along over how far its peers
-have. It is looked at over all channels, and for the parts of the model one by one. In
-one part honest hospitals differ more, so more is assumed there.
+have. It is looked at over all channels, for the weights of the body and for the head.
+
+Honest clients have shares of 1, give or take. How much they differ is assumed to be the
+more the fewer classes C there are, :math:`\sigma_0 = 0.4 + 1/(C - 1)`: with many, most
+of what is learned is alike, while with two a hospital of many cases pulls the model the
+other way than one of few. And where clients have little in common, the same differences
+between them are a larger share of it.
 """
 
 from collections.abc import Mapping
@@ -13,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flwr_vdcs.scoring.hardened._agreement import ALIGNMENT, CHANNELS
-from flwr_vdcs.scoring.hardened._evidence import HEAD, VECTORS, WEIGHTS
+from flwr_vdcs.scoring.hardened._evidence import HEAD, WEIGHTS
 from flwr_vdcs.scoring.hardened._likelihood import (
     estimate_variance,
     log_ratio_against,
@@ -22,8 +27,8 @@ from flwr_vdcs.scoring.hardened._likelihood import (
 )
 from flwr_vdcs.scoring.hardened._sums import Sums
 
-PRIOR_WHOLE, PRIOR_PART = 0.5, 0.6
-"""Standard deviations that are assumed of honest shares, in all channels and in one."""
+PRIOR_SPREAD = 0.4
+"""Standard deviation that is assumed of honest shares, with very many classes."""
 
 PRIOR_DIFFERENCE = 0.04
 """Standard deviation that is assumed of honest clients' agreement, for good."""
@@ -36,7 +41,6 @@ WHOLE = "whole"
 WAYS: Mapping[str, tuple[str, ...]] = {
     WHOLE: CHANNELS,
     WEIGHTS: (WEIGHTS,),
-    VECTORS: (VECTORS,),
     HEAD: (HEAD, ALIGNMENT),
 }
 """Where a client may work against the others, and by which channels it is told."""
@@ -64,13 +68,16 @@ class Opposition:
 
 
 def find_opposition(
-    sums: Sums, is_peer: Bool[Tensor, " clients"]
+    sums: Sums, is_peer: Bool[Tensor, " clients"], num_classes: float
 ) -> dict[str, Opposition]:
     """Weigh for each client in each of `WAYS` whether it works against the others."""
-    return {way: _weigh(way, sums, is_peer) for way in WAYS}
+    prior = (PRIOR_SPREAD + 1 / (max(num_classes, 2) - 1)) ** 2
+    return {way: _weigh(way, sums, is_peer, prior) for way in WAYS}
 
 
-def _weigh(way: str, sums: Sums, is_peer: Bool[Tensor, " clients"]) -> Opposition:
+def _weigh(
+    way: str, sums: Sums, is_peer: Bool[Tensor, " clients"], prior: float
+) -> Opposition:
     places = [CHANNELS.index(name) for name in WAYS[way]]
     gained, possible = sums.gained[places], sums.possible[places]
     total = possible.sum(0)
@@ -80,9 +87,8 @@ def _weigh(way: str, sums: Sums, is_peer: Bool[Tensor, " clients"]) -> Oppositio
     is_known = (total > TINY) & (common > TINY)
     common = common.clamp_min(TINY)
     noise = _noise(possible, sums.seen[places]) / common.square()
-    prior = PRIOR_WHOLE if way == WHOLE else PRIOR_PART
     lasting = PRIOR_DIFFERENCE**2 / _typical_square(possible, sums, places)
-    variance = estimate_variance(peers / common[:, None], prior**2 + noise + lasting)
+    variance = estimate_variance(peers / common[:, None], prior + noise + lasting)
     if way == WHOLE:
         variance = variance + _disagreement(gained, possible) / common.square()
     share = torch.where(is_known, share / common, 0.0)

@@ -2,7 +2,7 @@
 
 import math
 
-from flwr_vdcs.scoring.hardened._evidence import HEAD, VECTORS, WEIGHTS
+from flwr_vdcs.scoring.hardened._evidence import HEAD, WEIGHTS
 from flwr_vdcs.scoring.hardened._opposition import WHOLE
 
 COPY, GROSS = "copy", "gross"
@@ -10,7 +10,6 @@ COPY, GROSS = "copy", "gross"
 PARTS = {
     WHOLE: "its updates",
     WEIGHTS: "its changes to weight matrices and kernels",
-    VECTORS: "its changes to biases and scales",
     HEAD: "its changes to the final layer",
 }
 

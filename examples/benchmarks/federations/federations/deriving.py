@@ -15,12 +15,14 @@ from federations.hospitals import (
     HEART,
     ISIC,
     LIDC,
+    TCGA,
     TEN,
     digits,
     equal,
     four_hospitals,
     one_class_each,
     shared,
+    some_classes_each,
     with_test,
 )
 
@@ -52,6 +54,22 @@ def synthetic() -> tuple[Federation, ...]:
             rounds=20,
         ),
         Federation("one-class", TEN, one_class_each, GROUP, rounds=30),
+        Federation(
+            "few-classes",
+            TEN,
+            some_classes_each(12, 2),
+            BATCH,
+            rounds=30,
+            learning_rate=0.05,
+        ),
+        Federation(
+            "rare-cases",
+            tasks.ONE_OUTPUT,
+            digits(tasks.nines, TCGA, 1.0),
+            partial(models.cnn, 1, "group"),
+            rounds=20,
+            idle=0.5,
+        ),
         Federation(
             "equal40", TEN, digits(tasks.digits, equal(40), 0.5), GROUP, rounds=20
         ),

@@ -35,6 +35,10 @@ class Samples:
         """Choose some of them."""
         return Samples(self.inputs[rows], self.labels[rows])
 
+    def to(self, device: str) -> Samples:
+        """Move them to a device."""
+        return Samples(self.inputs.to(device), self.labels.to(device))
+
 
 def split_off(samples: Samples, size: int, rng: Generator) -> tuple[Samples, Samples]:
     """Set some samples aside at random: the rest, and those."""

@@ -12,7 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp.strategy import FedAvg, Strategy
 from numpy.random import default_rng
 from replies import make_reply
-from torch import Tensor, nn
+from torch import Tensor
 
 from federations.attacking import choose_liars, look
 from federations.campaigns import (
@@ -25,8 +25,8 @@ from federations.campaigns import (
 from federations.federation import Federation
 from flwr_vdcs import RoundReport, VirtualConsistencyStrategy
 
-MakeStrategy = Callable[[Federation, nn.Module, int, int], Strategy]
-"""From federation, model, number of liars and seed to the strategy."""
+MakeStrategy = Callable[["Simulation"], Strategy]
+"""From what is simulated to the strategy of its server."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,38 @@ class Played:
 
 
 class Simulation:
-    """A federation with its liars, run with one strategy after the other."""
+    """A federation with its liars, run with one strategy after the other.
+
+    Parameters
+    ----------
+    federation, seed, attack, who
+        What runs.
+    device
+        Where hospitals train and the plugin scores.
+    """
 
     def __init__(
-        self, federation: Federation, seed: int, attack: str = "none", who: str = ""
+        self,
+        federation: Federation,
+        seed: int,
+        attack: str = "none",
+        who: str = "",
+        device: str = "cpu",
     ) -> None:
-        self.federation, self.seed = federation, seed
-        self.hospitals, self.test = federation.hospitals(default_rng(seed))
+        self.federation, self.seed, self.device = federation, seed, device
+        hospitals, test = federation.hospitals(default_rng(seed))
+        self.hospitals = [samples.to(device) for samples in hospitals]
+        self.test = test.to(device)
         self.sizes = [len(samples) for samples in self.hospitals]
         self.liars = choose_liars(who if attack != "none" else "nobody", self.sizes)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.model = federation.build()
+            self.model = federation.build().to(device)
         self.parameter_names = tuple(n for n, _ in self.model.named_parameters())
         self._begin_campaign = find_campaign(
             attack, Scene(federation, self.hospitals, self.liars, self.model, seed)
         )
-        self._begin = {n: t.clone() for n, t in self.model.state_dict().items()}
+        self._begin = self._state()
 
     def play(
         self, make_strategy: MakeStrategy, *, without_liars: bool = False
@@ -89,9 +104,7 @@ class Simulation:
         without_liars
             Whether only the honest hospitals take part.
         """
-        strategy = make_strategy(
-            self.federation, self.model, len(self.liars), self.seed
-        )
+        strategy = make_strategy(self)
         campaign, state = self._begin_campaign(), dict(self._begin)
         for server_round in range(1, self.federation.rounds + 1):
             present = self._present(server_round, without_liars=without_liars)
@@ -123,7 +136,7 @@ class Simulation:
         """Compute the metric of a model on the test data."""
         self._load(state)
         answers = torch.cat([self.model(some) for some in self.test.inputs.split(256)])
-        return self.federation.task.metric(answers, self.test.labels)
+        return self.federation.task.metric(answers.cpu(), self.test.labels.cpu())
 
     def _success(self, state: Mapping[str, Tensor], trigger: Trigger | None) -> float:
         if trigger is None:
@@ -198,13 +211,20 @@ class Simulation:
             self.federation.task.loss(self.model(some.inputs), some.labels).backward()
             self._mask_gradients(masks)
             optimizer.step()
-        return {n: value.clone() for n, value in self.model.state_dict().items()}
+        return self._state()
+
+    def _state(self) -> State:
+        """Copy what the model holds, as a hospital sends it."""
+        return {
+            name: value.detach().cpu().clone()
+            for name, value in self.model.state_dict().items()
+        }
 
     def _mask_gradients(self, masks: State) -> None:
         for name, mask in masks.items():
             gradient = self.model.get_parameter(name).grad
             if gradient is not None:
-                gradient.mul_(mask)
+                gradient.mul_(mask.to(gradient.device))
 
     def _is_idle(self, place: int, generator: torch.Generator) -> bool:
         drawn = torch.rand((), generator=generator).item()
@@ -247,7 +267,7 @@ class Simulation:
         return float((away / max(length, 1e-30)) ** 0.5)
 
 
-def plain(*_: Any) -> Strategy:
+def plain(_: Simulation) -> Strategy:
     """Average, without the plugin."""
     return FedAvg(fraction_train=0.0)
 
@@ -255,18 +275,15 @@ def plain(*_: Any) -> Strategy:
 def hardened(*, is_told: bool) -> MakeStrategy:
     """Put the plugin in front, told how many lie or not."""
 
-    def make(
-        federation: Federation, model: nn.Module, num_liars: int, seed: int
-    ) -> Strategy:
+    def make(simulation: Simulation) -> Strategy:
         wrapped: Any = VirtualConsistencyStrategy(
             FedAvg(fraction_train=0.0),
-            model=model,
-            input_shape=federation.input_shape,
-            num_malicious=num_liars if is_told else "auto",
-            virtual_samples=federation.virtual_samples,
-            scoring="hardened",
-            seed=seed,
-            device="cpu",
+            model=simulation.model,
+            input_shape=simulation.federation.input_shape,
+            num_malicious=len(simulation.liars) if is_told else "auto",
+            virtual_samples=simulation.federation.virtual_samples,
+            seed=simulation.seed,
+            device=simulation.device,
         )
         return wrapped
 
