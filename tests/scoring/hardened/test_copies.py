@@ -39,7 +39,9 @@ def literal_copies(rows: list[list[float]]) -> list[list[bool]]:
     n = len(rows)
     lower = lambda values: sorted(values)[(len(values) - 1) // 2]  # noqa: E731
     typical = lower([lower([far[i][j] for j in range(n) if j != i]) for i in range(n)])
-    moved = [any(row) for row in rows]
+    longest = max(sum(x * x for x in row) for row in rows)
+    is_rounding = typical <= 2**-23 * longest
+    moved = [any(row) and not is_rounding for row in rows]
     return [
         [i == j or (far[i][j] < 1e-4 * typical and moved[i] and moved[j])
          for j in range(n)]
@@ -70,6 +72,17 @@ def test_copies_by_hand():
     expected = torch.eye(5).bool()
     expected[0, 1] = expected[1, 0] = True
     assert torch.equal(find_copies(similarity), expected)
+
+
+@pytest.mark.parametrize("length", [1.0, 40.0])
+@pytest.mark.parametrize(("typical", "found"), [(1.1e-7, 0), (1.3e-7, 2)])
+def test_differences_below_single_precision_are_rounding(length, typical, found):
+    """Of a share of 2^-23 = 1.19e-7 of a square; above it two who agree are copies."""
+    similarity = torch.full((5, 5), 1 - typical, dtype=torch.float64)
+    similarity.fill_diagonal_(1)
+    similarity[0, 1] = similarity[1, 0] = 1
+    copies = find_copies(length * similarity)
+    assert (copies.sum() - 5).item() == found
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])

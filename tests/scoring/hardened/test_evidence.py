@@ -112,10 +112,10 @@ def test_hand_worked_example():
 
 
 def test_an_update_that_moves_nothing_goes_nowhere():
-    """All but the floors is zero."""
+    """All but the floors, and what is told of the model, is zero."""
     model = seeded(batch_norm_cnn)
     found = look(model, model.state_dict(), torch.ones(2, 1, 6, 6))
-    for name in set(found) - {"floors", "groups"}:
+    for name in set(found) - {"floors", "groups", "classes"}:
         assert not found[name].any(), name
 
 
@@ -173,6 +173,21 @@ def test_a_head_of_two_classes_has_no_alignment(classes):
     """It can be confirmed or undone only, which honest clients do by chance."""
     model = nn.Sequential(nn.Linear(4, 3), seeded(lambda: nn.Linear(3, classes)))
     assert look(model, moved(model, 1), torch.ones(2, 4))["alignment"] == 0
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_classes_are_the_rows_of_the_head(classes):
+    """Whatever is sent, even if nothing is."""
+    model = nn.Sequential(nn.Linear(4, 3), seeded(lambda: nn.Linear(3, classes)))
+    for update in (moved(model, 1), model.state_dict()):
+        assert look(model, update, torch.ones(2, 4))["classes"] == classes
+
+
+def test_classes_of_a_head_that_classifies_pixels_are_its_channels():
+    """A kernel has a row for each of them."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.ReLU(), nn.Conv2d(3, 5, 2))
+    found = look(model, moved(model, 1), torch.ones(2, 1, 4, 4))
+    assert found["classes"] == 5
 
 
 @given(seed=seeds)
@@ -234,10 +249,11 @@ def test_a_momentum_without_direction_tells_nothing(length):
     ids=["weight norm", "block", "scales", "tuple"],
 )
 def test_a_head_without_a_matrix_has_no_alignment(last, head):
-    """Blocks, parametrised layers and vectors have all the rest."""
+    """It counts as of one class; there is all the rest."""
     model = nn.Sequential(nn.Linear(12, 12), last)
     found = look(model, moved(model, 1), torch.ones(2, 12), head=head)
     assert found["alignment"] == 0
+    assert found["classes"] == 1
     assert 2 in found["groups"].tolist()
 
 

@@ -20,7 +20,7 @@ from flwr_vdcs.scoring.hardened._likelihood import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
-shares = st.lists(st.floats(-5, 5), min_size=2, max_size=12)
+shares = st.lists(st.floats(-5, 5), min_size=2, max_size=20)
 variances = st.floats(1e-3, 10)
 values = st.lists(st.floats(-100, 100), min_size=1, max_size=12)
 
@@ -44,9 +44,9 @@ def literal_variance(numbers: list[float], prior: float) -> float:
 
 def literal_against(share: float, variance: float, num_clients: int) -> float:
     """Follow the formula for one client."""
-    nu, beta = float(num_clients), max(share, -2.0)
+    nu, beta = min(float(num_clients), 8.0), max(share, -1.5)
     along = math.log(1 + max(0.0, 1 - beta) ** 2 / (nu * variance))
-    against = math.log(1 + max(0.0, 1 + beta) ** 2 / (nu * variance))
+    against = math.log(1 + max(0.0, beta + 0.5) ** 2 / (nu * variance))
     return (nu + 1) / 2 * (along - against)
 
 
@@ -138,33 +138,49 @@ def test_against_equals_the_definition(values, variance):
 
 
 def test_against_by_hand():
-    """Of four clients -1 is at 5/2 ln(1 + 4 / (4 x 1/4)), and -2 at 5/2 ln(1 + 9)."""
+    """Of four clients with a variance of 1/4 the squared distances are over 1.
+
+    From -1 they are 4 to 1 and 0 to "against": 5/2 ln(1 + 4). From 0 they are 1 and
+    1/4, from 1 they are 0 and 9/4, and -2 counts as -3/2, which is 5/2 away from 1.
+    """
     found = against([-1, 0, 1, -2], 0.25)
-    expected = [2.5 * math.log(5), 0, -2.5 * math.log(5), 2.5 * math.log(10)]
-    assert found == pytest.approx(expected)
+    odds = [5 / 1, 2 / 1.25, 1 / 3.25, 7.25 / 1]
+    assert found == pytest.approx([2.5 * math.log(each) for each in odds])
 
 
-@given(values=st.lists(st.floats(-1, 1), min_size=2, max_size=9), variance=variances)
-def test_against_is_antisymmetric_between_the_two(values, variance):
-    """What speaks for the one speaks against the other."""
-    turned = against([-value for value in values], variance)
+@given(values=st.lists(st.floats(-1.5, 2), min_size=2, max_size=9), variance=variances)
+def test_against_is_antisymmetric_about_the_middle(values, variance):
+    """What speaks for the one speaks against the other, at 1/4 more and less."""
+    turned = against([0.5 - value for value in values], variance)
     assert against(values, variance) == pytest.approx([-x for x in turned], abs=1e-9)
 
 
 @given(variance=variances, num_clients=st.integers(2, 40))
-def test_against_falls_from_minus_one_up_and_is_bounded_above(variance, num_clients):
+def test_against_falls_all_the_way_and_is_bounded_above(variance, num_clients):
     """Who goes along more is less suspect, and no share says more than the bound."""
-    values = torch.linspace(-1, 3, num_clients).tolist()
+    values = torch.linspace(-1.5, 3, num_clients).tolist()
     found = against(values, variance)
     assert found == sorted(found, reverse=True)
-    bound = (num_clients + 1) / 2 * math.log1p(9 / (num_clients * variance))
+    nu = min(num_clients, 8)
+    bound = (nu + 1) / 2 * math.log1p(2.5**2 / (nu * variance))
     assert max(against([-9.0, *values[1:]], variance)) <= bound + 1e-9
 
 
-@pytest.mark.parametrize("share", [0.0, -0.0])
-def test_who_goes_nowhere_is_as_likely_the_one_as_the_other(share):
-    """Whatever the variance."""
-    assert against([share, share], 0.01) == [0.0, 0.0]
+@given(share=st.floats(-3, 3), variance=variances, num_clients=st.integers(8, 200))
+def test_more_than_eight_clients_say_no_more_than_eight(share, variance, num_clients):
+    """Honest shares keep the tails of eight degrees of freedom."""
+    along = math.log1p(max(0, 1 - max(share, -1.5)) ** 2 / (8 * variance))
+    most = 4.5 * along
+    found = against([share] * num_clients, variance)
+    assert max(found) <= most + 1e-9
+    assert found[0] == pytest.approx(against([share] * 8, variance)[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("variance", [0.01, 1.0, 10.0])
+def test_halfway_is_as_likely_the_one_as_the_other(variance):
+    """Whatever the variance; who goes nowhere rather goes against."""
+    assert against([0.25, 0.25], variance) == [0.0, 0.0]
+    assert against([0.0, 0.5], variance)[0] > 0 > against([0.0, 0.5], variance)[1]
 
 
 @given(values=values, variance=variances)
