@@ -5,23 +5,50 @@ from statistics import NormalDist, median
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from flwr_vdcs.scoring.hardened import _opposition
 from flwr_vdcs.scoring.hardened._agreement import CHANNELS
 from flwr_vdcs.scoring.hardened._opposition import WAYS, Opposition, find_opposition
-from flwr_vdcs.scoring.hardened._sums import add_round
+from flwr_vdcs.scoring.hardened._sums import Sums, add_round
 
 seeds = st.integers(0, 2**32 - 1)
 PARTS = [way for way in WAYS if way != "whole"]
+PLACES = {
+    "whole": (0, 1, 2, 3, 4, 5),
+    "weights": (0,),
+    "head": (2, 4),
+}
+"""Which channels of weights, vectors, head, momentum, alignment and effect count."""
 
 
-def weighed(channels: dict[str, Tensor]) -> dict[str, Opposition]:
+def weighed(
+    channels: dict[str, Tensor], num_classes: int = 10
+) -> dict[str, Opposition]:
     """Weigh one round in which everybody is a peer."""
     clients = len(next(iter(channels.values())))
+    return weigh(add_round(channels, torch.ones(clients).bool(), {}), num_classes)
+
+
+def weigh(sums: Sums, num_classes: int = 10) -> dict[str, Opposition]:
+    """Weigh sums of clients who are all peers."""
+    everybody = torch.ones(len(sums.rounds)).bool()
+    return find_opposition(sums, everybody, float(num_classes))
+
+
+def sums_of(seed: int, clients: int, mean: float, num_rounds: int) -> Sums:
+    """Add up rounds; of one client in five the first is not remembered."""
     everybody = torch.ones(clients).bool()
-    return find_opposition(add_round(channels, everybody, {}), everybody)
+    remembered: dict[str, Tensor] = {}
+    for n in range(num_rounds):
+        sums = add_round(drawn(seed + n, clients, mean), everybody, remembered)
+        remembered = {name: each.clone() for name, each in sums.remembered().items()}
+        if n == 0:
+            for each in remembered.values():
+                each[::5] = 0
+    return sums
 
 
 def going(*along: float) -> dict[str, Tensor]:
@@ -37,30 +64,61 @@ def drawn(seed: int, clients: int, mean: float = 0.5) -> dict[str, Tensor]:
     return dict(zip(CHANNELS, rows, strict=True))
 
 
-def literal_part(x: list[float]) -> tuple[list[float], list[float]]:
-    """Weigh one channel alone after one round, one client at a time."""
-    n, typical = len(x), max(median(x), 0.0)
-    s2 = literal_variance(x, 0.15**2)
-    possible = typical**2 / s2 - (math.pi / 2 / n if typical > 0 else 0.0)
-    if possible <= 1e-12:
-        return [0.0] * n, [0.0] * n
-    beta = [typical * min(value, 2 * typical) / s2 / possible for value in x]
-    shares, ratios = [], []
+def literal_square(possible: list[float], spread: list[float], rounds: float) -> float:
+    """Take the mean of squared medians less chance, weighted by what they tell."""
+    told = [max(p, 0.0) for p in possible]
+    squares = [p / rounds * v / rounds for p, v in zip(told, spread, strict=True)]
+    return sum(p * x for p, x in zip(told, squares, strict=True)) / max(
+        sum(told), 1e-12
+    )
+
+
+def literal_disagreement(gained: list[float], possible: list[float]) -> float:
+    """Take the weighted variance of a client's channels over how many there are."""
+    known = [(g / p, p) for g, p in zip(gained, possible, strict=True) if p > 1e-12]
+    if not known:
+        return 0.0
+    whole = sum(p for _, p in known)
+    shares = [(min(max(x, -2.0), 2.0), p / whole) for x, p in known]
+    mean = sum(x * p for x, p in shares)
+    return sum(p * (x - mean) ** 2 for x, p in shares) / len(known)
+
+
+def literal_opposition(
+    way: str, sums: Sums, num_classes: int, difference: float = 0.04
+) -> tuple[list[float], list[float]]:
+    """Weigh one client after the other, all of them peers."""
+    n, rounds = len(sums.rounds), sums.rounds.tolist()
+    gained, possible, seen, spread = (
+        each[list(PLACES[way])].T.tolist()
+        for each in (sums.gained, sums.possible, sums.seen, sums.spread)
+    )
+    is_told = [sum(p) > 1e-12 for p in possible]
+    beta = [sum(gained[k]) / sum(possible[k]) if is_told[k] else 0.0 for k in range(n)]
+    shares, ratios = [0.0] * n, [0.0] * n
     for k in range(n):
-        rest = beta[:k] + beta[k + 1 :]
-        common = median(rest)
-        if common <= 0.25:
-            shares.append(0.0)
-            ratios.append(0.0)
+        rest = [beta[j] for j in range(n) if j != k and is_told[j]]
+        common = median(rest) if rest else 0.0
+        if not is_told[k] or common <= 1e-12:
             continue
-        noise = typical**2 / s2 / possible**2 / common**2
-        v = literal_variance([value / common for value in rest], 1.0 + noise)
-        share = beta[k] / common
-        far = [max(0.0, 1 + sign * max(share, -2.0)) ** 2 for sign in (-1, 1)]
-        along, against = (math.log(1 + each / (n * v)) for each in far)
-        shares.append(share)
-        ratios.append((n + 1) / 2 * (along - against))
+        prior = (0.4 + 1 / (max(num_classes, 2) - 1)) ** 2
+        chance = sum(seen[k]) ** 2 / max(seen[k]) / sum(possible[k]) ** 2
+        square = max(literal_square(possible[k], spread[k], rounds[k]), 1e-12)
+        assumed = prior + chance / common**2 + difference**2 / square
+        v = literal_variance([each / common for each in rest], assumed)
+        if way == "whole":
+            v += literal_disagreement(gained[k], possible[k]) / common**2
+        shares[k] = beta[k] / common
+        ratios[k] = literal_against(shares[k], v, n)
     return shares, ratios
+
+
+def literal_against(share: float, variance: float, num_clients: int) -> float:
+    """Weigh "against", from -1/2 on, against "along", from 1 on."""
+    nu, within = min(num_clients, 8), max(share, -1.5)
+    far = [max(0.0, away) ** 2 for away in (1 - within, within + 0.5)]
+    along, against = (math.log(1 + each / (nu * variance)) for each in far)
+    return (nu + 1) / 2 * (along - against)
 
 
 def literal_variance(values: list[float], prior: float) -> float:
@@ -72,14 +130,146 @@ def literal_variance(values: list[float], prior: float) -> float:
     return (2 * prior + n * deviation**2) / (2 + n)
 
 
-@given(seed=seeds, clients=st.integers(3, 9), mean=st.floats(-0.1, 0.8))
-def test_a_part_of_one_channel_equals_the_definition(seed, clients, mean):
-    """Shares and ratios of biases and scales."""
-    along = drawn(seed, clients, mean)["vectors"]
-    found = weighed({"vectors": along})["vectors"]
-    shares, ratios = literal_part(along.tolist())
+def assert_equals(found: Opposition, expected: tuple[list[float], list[float]]) -> None:
+    """Compare shares and ratios."""
+    shares, ratios = expected
     assert found.share.tolist() == pytest.approx(shares, rel=1e-5, abs=1e-7)
     assert found.log_ratio.tolist() == pytest.approx(ratios, rel=1e-5, abs=1e-7)
+
+
+def tells(sums: Sums) -> bool:
+    """Tell whether in each of `WAYS` a sum is either zero or not by rounding only."""
+    totals = [sums.possible[list(places)].sum(0) for places in PLACES.values()]
+    return all(((each == 0) | (each.abs() > 1e-4)).all() for each in totals)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(
+    seed=seeds,
+    clients=st.integers(3, 12),
+    mean=st.floats(-0.1, 0.8),
+    num_rounds=st.integers(1, 3),
+    num_classes=st.integers(0, 20),
+)
+def test_equals_the_definition(  # noqa: PLR0917
+    way, seed, clients, mean, num_rounds, num_classes
+):
+    """Shares and ratios of one client at a time, after some rounds."""
+    sums = sums_of(seed, clients, mean, num_rounds)
+    assume(tells(sums))
+    found = weigh(sums, num_classes)
+    assert_equals(found[way], literal_opposition(way, sums, num_classes))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_nothing_differs_for_good_the_term_is_gone(way, monkeypatch):
+    """With a standard deviation of 0 all is as without it, and before it was not."""
+    sums = sums_of(1, 7, 0.3, 2)
+    before = weigh(sums)[way]
+    monkeypatch.setattr(_opposition, "PRIOR_DIFFERENCE", 0.0)
+    after = weigh(sums)[way]
+    assert_equals(after, literal_opposition(way, sums, 10, difference=0.0))
+    assert torch.equal(before.share, after.share)
+    assert (before.log_ratio.abs() < after.log_ratio.abs()).all()
+
+
+@given(seed=seeds, clients=st.integers(3, 9), mean=st.floats(-0.1, 0.8))
+def test_a_typical_square_equals_the_definition(seed, clients, mean):
+    """One client at a time; channels that tell nothing count for nothing."""
+    sums = sums_of(seed, clients, mean, 2)
+    places = list(range(len(CHANNELS)))
+    found = _opposition._typical_square(sums.possible, sums, places).tolist()
+    possible, spread = sums.possible.T.tolist(), sums.spread.T.tolist()
+    expected = [
+        max(literal_square(p, v, r), 1e-12)
+        for p, v, r in zip(possible, spread, sums.rounds.tolist(), strict=True)
+    ]
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_typical_square_of_one_round_by_hand():
+    """All go along by 1/2: a quarter, less what a median of 5 is off by chance."""
+    sums = add_round(going(*[0.5] * 5), torch.ones(5).bool(), {})
+    found = _opposition._typical_square(sums.possible, sums, list(range(6)))
+    chance = math.pi / 2 / 5 * (2 * 0.15**2 / 7)
+    assert found.tolist() == pytest.approx([0.25 - chance] * 5)
+
+
+def test_a_typical_square_of_two_channels_by_hand():
+    """Of two rounds 1 x 2 / 4 and 3 x 4 / 4 with weights of 1 and 3; below 0 is none.
+
+    That is (1/2 + 9) / 4.
+    """
+    column = torch.tensor([[1.0], [3.0], [-5.0]]).double()
+    spread = torch.tensor([[2.0], [4.0], [9.0]]).double()
+    sums = Sums(column, column, column, spread, torch.tensor([2.0]).double())
+    found = _opposition._typical_square(column, sums, [0, 1, 2])
+    assert found.tolist() == pytest.approx([9.5 / 4])
+
+
+@given(seed=seeds, clients=st.integers(1, 9), mean=st.floats(-0.1, 0.8))
+def test_disagreement_equals_the_definition(seed, clients, mean):
+    """One client at a time; what is beyond 2, or not known, counts as that or not."""
+    sums = sums_of(seed, clients, mean, 2)
+    gained, possible = 3 * sums.gained, sums.possible
+    assume((possible.abs() > 1e-9).all())
+    found = _opposition._disagreement(gained, possible).tolist()
+    pairs = zip(gained.T.tolist(), possible.T.tolist(), strict=True)
+    expected = [literal_disagreement(*pair) for pair in pairs]
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_disagreement_by_hand():
+    """Shares of 1 and -1 with weights of 3/4 and 1/4 differ by 3/4, over 2 channels.
+
+    So do they with a third that tells nothing; -7 counts as -2, and one share alone
+    does not differ.
+    """
+    gained = torch.tensor([[3.0, 3.0, 1.0, 5.0], [-1.0, -1.0, -7.0, 0.0]]).double()
+    possible = torch.tensor([[3.0, 3.0, 1.0, 5.0], [1.0, 1.0, 1.0, 0.0]]).double()
+    nothing = torch.tensor([[0.0, 4.0, 0.0, 9.0], [0.0, -2.0, 0.0, -1.0]]).double()
+    found = _opposition._disagreement(
+        torch.cat([gained, nothing[:1]]), torch.cat([possible, nothing[1:]])
+    )
+    assert found.tolist() == pytest.approx([3 / 8, 3 / 8, 9 / 8, 0])
+
+
+@given(
+    seed=seeds,
+    mean=st.floats(-0.1, 0.8),
+    fewer=st.integers(0, 30),
+    more=st.integers(0, 30),
+)
+def test_fewer_classes_never_say_more(seed, mean, fewer, more):
+    """The share is the same and the ratio nearer to zero, for or against."""
+    sums = sums_of(seed, 6, mean, 1)
+    few, many = (weigh(sums, n) for n in sorted((fewer, more)))
+    for way in WAYS:
+        assert torch.equal(few[way].share, many[way].share)
+        assert (few[way].log_ratio * many[way].log_ratio >= 0).all()
+        least, most = few[way].log_ratio.abs(), many[way].log_ratio.abs()
+        assert (least <= most * (1 + 1e-9) + 1e-12).all()
+
+
+def test_one_class_or_none_counts_as_two():
+    """As there is one output for two classes, or no head to count."""
+    sums = sums_of(1, 6, 0.5, 1)
+    none, one, two, three = (weigh(sums, n) for n in range(4))
+    for way in WAYS:
+        assert torch.equal(none[way].log_ratio, two[way].log_ratio)
+        assert torch.equal(one[way].log_ratio, two[way].log_ratio)
+        assert not torch.equal(three[way].log_ratio, two[way].log_ratio)
+
+
+@pytest.mark.parametrize(("num_classes", "is_accused"), [(10, True), (2, False)])
+def test_one_of_six_who_is_reversed_is_accused_where_there_are_classes(
+    num_classes, is_accused
+):
+    """Of two classes honest hospitals may be as different as that."""
+    found = weighed(going(*[0.5] * 5, -0.5), num_classes)
+    strongest = torch.stack([each.log_ratio for each in found.values()]).amax(0)
+    assert (strongest[5].item() > math.log(100)) == is_accused
+    assert strongest[5] > 0 > strongest[:5].max()
 
 
 def test_a_reversed_client_of_ten_like_clients_is_accused():
