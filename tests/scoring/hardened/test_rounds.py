@@ -517,3 +517,64 @@ def test_no_array_of_a_kept_update_is_longer_than_twice_what_is_expected(
             state = {n: v.numpy() for n, v in found.kept[str(place)].items()}
             pairs = zip(norms_of(start, state), most, strict=True)
             assert all(norm <= 2.001 * each + 1e-6 for norm, each in pairs)
+
+
+def sent_by(seed, clients, start):
+    """Draw updates of which each array is longer or shorter, and some are reversed."""
+    generator = np.random.default_rng(seed)
+    updates = []
+    for client in range(clients):
+        honest = honest_update(start, client)
+        factors = np.exp(2 * generator.normal(size=len(start)))
+        factors *= generator.choice([1.0, 1.0, 1.0, -1.0])
+        updates.append(
+            {
+                name: (start[name] + by * (honest[name] - start[name])).astype("f4")
+                for name, by in zip(start, factors, strict=True)
+            }
+        )
+    return updates
+
+
+def step_of(start, arrays):
+    """Give what changed, in double precision."""
+    return [np.float64(arrays[name]) - start[name] for name in start]
+
+
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    claims=st.lists(st.integers(10, 900), min_size=3, max_size=9),
+)
+def test_a_kept_client_moves_the_mean_by_its_share_of_claims_times_twice_the_expected(
+    seed, claims
+):
+    """Array by array, whatever else is sent; shorter arrays go on as they came."""
+    start = arrays_of(MODELS["mlp"][0])
+    sent = sent_by(seed, len(claims), start)
+    strategy = wrap(message.FedAvg())
+    replies = [
+        reply(n, content(arrays, {"num-examples": claim}))
+        for n, (arrays, claim) in enumerate(zip(sent, claims, strict=True))
+    ]
+    found, _ = configured(strategy, start).aggregate_train(1, replies)
+    verdicts = [d.verdict for d in strategy.reports[0].decisions]
+    assert "quarantined" not in verdicts
+    kept = [n for n, verdict in enumerate(verdicts) if verdict == "kept"]
+    total = sum(claims[n] for n in kept)
+    expected = expected_norms(start, sent, claims)
+
+    mean = [np.zeros_like(step) for step in step_of(start, start)]
+    for n in kept:
+        for place, step in enumerate(step_of(start, sent[n])):
+            long = np.linalg.norm(step)
+            clipped = step * min(1.0, 2 * expected[n][place] / long)
+            mean[place] += claims[n] / total * clipped
+    most = [
+        sum(claims[n] / total * 2 * expected[n][place] for n in kept)
+        for place in range(len(start))
+    ]
+    aggregated = step_of(start, {name: a.numpy() for name, a in found.items()})
+    for got, literal, bound in zip(aggregated, mean, most, strict=True):
+        assert np.allclose(got, literal, rtol=0, atol=1e-3 * bound + 1e-6)
+        assert np.linalg.norm(got) <= 1.001 * bound + 1e-6
