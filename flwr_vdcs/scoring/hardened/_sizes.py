@@ -3,9 +3,11 @@ r"""Evidence to sizes: how long updates are, beside what their examples lead to 
 Who trains on more examples takes more steps and goes further. How much further is the
 slope of logarithms of norms on those of claimed numbers of examples, by repeated
 medians (Siegel, "Robust regression using repeated medians", 1982), which withstand
-nearly half of the clients.
+nearly half of the clients. Buffers, which follow the data sooner than parameters do,
+have a slope of their own. Who has not moved tells nothing of how long updates are.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,7 +24,7 @@ from flwr_vdcs.scoring.hardened._likelihood import (
 )
 
 PRIOR_SPREAD = 0.35
-"""Standard deviation that is assumed of logarithms of honest norms."""
+"""Standard deviation that logarithms of honest norms have at least."""
 
 MAX_RATIO = 2.0
 """An array is clipped to so many times its expected norm."""
@@ -49,26 +51,31 @@ class Sizes:
         Logarithm of each update's norm over the expected one.
     length
         Logarithm of each update's norm.
+    has_moved
+        Whether any parameter of a client has.
     """
 
     ratios: Arrays
     shares: Arrays
     excess: Clients
     length: Clients
+    has_moved: Bool[Tensor, " clients"]
 
 
 def measure(features: Mapping[str, Tensor]) -> Sizes:
     """Compare each client's norms with what is expected of it."""
     norms, floors = features["norms"], features["floors"]
-    is_parameter = features["groups"][0] < GROUPS.index(BUFFERS)
-    length = _joint(norms, is_parameter).maximum(_joint(floors, is_parameter)).log()
-    growth = _growth(length, features["num_examples"])
-    away = _beyond(norms.maximum(floors).log(), growth).exp()
+    is_buffer = features["groups"][0] == GROUPS.index(BUFFERS)
+    claims = features["num_examples"]
+    parameters = _beyond_expected(norms, floors, ~is_buffer, claims)
+    buffers = _beyond_expected(norms, floors, is_buffer, claims)
+    away = torch.where(is_buffer, buffers.arrays, parameters.arrays).exp()
     return Sizes(
         ratios=torch.where(norms > floors, away.clamp_max(MAX_RATIO), 0.0),
         shares=(MAX_RATIO / away).clamp_max(1.0),
-        excess=_beyond(length[:, None], growth)[:, 0],
-        length=length,
+        excess=parameters.joint,
+        length=parameters.length,
+        has_moved=parameters.has_moved,
     )
 
 
@@ -87,14 +94,15 @@ def find_gross(
     is_peer
         Who counts among the others.
     """
-    variance = estimate_variance(others(sizes.excess, is_peer), PRIOR_SPREAD**2)
+    peers = others(sizes.excess, is_peer & sizes.has_moved)
+    variance = estimate_variance(peers, PRIOR_SPREAD**2).clamp_min(PRIOR_SPREAD**2)
     longer = torch.where(past != 0, sizes.length - past, torch.inf).clamp_min(0)
     return log_ratio_gross(sizes.excess.minimum(longer), variance)
 
 
 def usual_length(sizes: Sizes, past: Clients) -> Clients:
     """Note how long an update was when it was last about as long as is expected."""
-    is_usual = sizes.excess < torch.tensor(MAX_RATIO).log()
+    is_usual = (sizes.excess < math.log(MAX_RATIO)) & sizes.has_moved
     return torch.where(is_usual, sizes.length, past)
 
 
@@ -106,25 +114,49 @@ def slope(x: Clients, y: Clients) -> Float[Tensor, ""]:
     return typical.nan_to_num(0.0).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class _Beyond:
+    """Logarithms of norms, of some arrays: each, joint, and whether they moved."""
+
+    arrays: Arrays
+    joint: Clients
+    length: Clients
+    has_moved: Bool[Tensor, " clients"]
+
+
+def _beyond_expected(
+    norms: Arrays, floors: Arrays, chosen: Bool[Tensor, " arrays"], claims: Clients
+) -> _Beyond:
+    joint, floor = _joint(norms, chosen), _joint(floors, chosen)
+    has_moved = joint > floor
+    length = joint.maximum(floor).log()
+    growth = _growth(length.masked_fill(~has_moved, torch.nan), claims)
+    return _Beyond(
+        _less_typical(norms.maximum(floors).log() - growth[:, None], norms > floors),
+        _less_typical((length - growth)[:, None], has_moved[:, None])[:, 0],
+        length,
+        has_moved,
+    )
+
+
 def _joint(norms: Arrays, chosen: Bool[Tensor, " arrays"]) -> Clients:
     joint: Tensor = norms[:, chosen].square().sum(1).sqrt() + TINY
     return joint
 
 
-def _growth(lengths: Clients, num_examples: Clients) -> Clients:
+def _growth(lengths: Clients, claims: Clients) -> Clients:
     """Give by how much longer each update is expected to be for its examples.
 
     Who claims none counts as if it claimed what is typical.
     """
-    logs = num_examples.log()
+    logs = claims.log()
     is_known = logs.isfinite()
     typical = logs.masked_fill(~is_known, torch.nan).nanquantile(0.5).nan_to_num(0.0)
     logs = torch.where(is_known, logs, typical)
     return slope(logs, lengths) * logs
 
 
-def _beyond(
-    logs: Float[Tensor, "clients columns"], growth: Clients
-) -> Float[Tensor, "clients columns"]:
-    left = logs - growth[:, None]
-    return left - left.quantile(0.5, dim=0)
+def _less_typical(logs: Arrays, has_moved: Bool[Tensor, "clients arrays"]) -> Arrays:
+    """Take the median of those who moved from each; nothing if nobody did."""
+    typical = median(logs.masked_fill(~has_moved, torch.nan).T)
+    return torch.where(typical.isfinite(), logs - typical, 0.0)
