@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 from torch import Tensor
@@ -58,28 +58,42 @@ def literal_slope(x: list[float], y: list[float]) -> float:
     return min(max(median(medians), 0.0), 1.0) if medians else 0.0
 
 
+def less_typical(values: list[float], moved: list[bool]) -> list[float]:
+    """Take the median of those who moved from each."""
+    known = [value for value, has in zip(values, moved, strict=True) if has]
+    return [value - median(known) if known else 0.0 for value in values]
+
+
 def literal_sizes(features: dict) -> tuple[list, list, list, list]:
     """Give ratios, shares, excess and length, one number at a time."""
     norms, floors = features["norms"].tolist(), features["floors"].tolist()
     logs = [math.log(claim) for claim in features["num_examples"].tolist()]
-    whole = [math.sqrt(math.fsum(x * x for x in client[:3])) for client in norms]
-    least = [math.sqrt(math.fsum(x * x for x in client[:3])) for client in floors]
-    length = [math.log(max(a, b)) for a, b in zip(whole, least, strict=True)]
-    beta = literal_slope(logs, length)
+
+    def joint(rows: list[list[float]], arrays: range) -> list[float]:
+        return [math.sqrt(math.fsum(row[n] ** 2 for n in arrays)) for row in rows]
+
+    def growth(arrays: range) -> tuple[float, list[float], list[bool]]:
+        whole, least = joint(norms, arrays), joint(floors, arrays)
+        moved = [a > b for a, b in zip(whole, least, strict=True)]
+        length = [math.log(max(a, b)) for a, b in zip(whole, least, strict=True)]
+        x = [each for each, has in zip(logs, moved, strict=True) if has]
+        y = [each for each, has in zip(length, moved, strict=True) if has]
+        return literal_slope(x, y), length, moved
+
+    beta, length, moved = growth(range(3))
     left = [a - beta * b for a, b in zip(length, logs, strict=True)]
-    excess = [each - median(left) for each in left]
     ratios, shares = [[] for _ in norms], [[] for _ in norms]
     for array in range(4):
+        slope_of_kind = beta if array < 3 else growth(range(3, 4))[0]
+        larger = [max(norms[k][array], floors[k][array]) for k in range(len(norms))]
+        has = [norms[k][array] > floors[k][array] for k in range(len(norms))]
         column = [
-            math.log(max(norms[k][array], floors[k][array])) - beta * logs[k]
-            for k in range(len(norms))
+            math.log(a) - slope_of_kind * b for a, b in zip(larger, logs, strict=True)
         ]
-        for k, value in enumerate(column):
-            away = math.exp(value - median(column))
-            moved = norms[k][array] > floors[k][array]
-            ratios[k].append(min(away, 2.0) if moved else 0.0)
-            shares[k].append(min(2.0 / away, 1.0))
-    return ratios, shares, excess, length
+        for k, value in enumerate(less_typical(column, has)):
+            ratios[k].append(min(math.exp(value), 2.0) if has[k] else 0.0)
+            shares[k].append(min(2.0 / math.exp(value), 1.0))
+    return ratios, shares, less_typical(left, moved), length
 
 
 @given(seed=seeds, clients=st.integers(2, 8))
@@ -112,6 +126,23 @@ def test_an_array_that_has_not_moved_goes_nowhere():
     found = measure(features_of(torch.tensor([[1.0, 0.0], [1.0, 0.0]])))
     assert found.ratios.tolist() == [[1, 0], [1, 0]]
     assert found.shares.tolist() == [[1, 1], [1, 1]]
+
+
+def test_who_has_not_moved_does_not_make_others_long():
+    """Two of five have trained, one of them on nothing that is longer than usual."""
+    norms = torch.tensor([[0.0], [0.0], [0.0], [3.0], [3.0]])
+    found = measure(features_of(norms))
+    assert found.excess[3:].tolist() == [0, 0]
+    assert found.shares[3:].tolist() == [[1], [1]]
+    assert found.has_moved.tolist() == [False, False, False, True, True]
+
+
+def test_buffers_have_a_slope_of_their_own():
+    """Parameters do not grow with the claims, buffers as they do: none is clipped."""
+    claims = torch.tensor([10.0, 100.0, 1000.0]).double()
+    norms = torch.ones(3, 4).double()
+    norms[:, 3] = claims
+    assert measure(features_of(norms, claims)).shares.tolist() == [[1] * 4] * 3
 
 
 def test_buffers_do_not_count_for_the_length():
@@ -212,17 +243,19 @@ def test_who_claims_nothing_is_not_long_for_it():
     assert found.excess.abs().max() < 1e-6
 
 
-def literal_gross(excess: list[float], longer: list[float]) -> list[float]:
-    """Weigh each client among the others, who are all peers."""
+def literal_gross(
+    excess: list[float], longer: list[float], moved: list[bool]
+) -> list[float]:
+    """Weigh each client among the others that moved, who are all peers."""
     found, n = [], len(excess)
     for k in range(n):
-        rest = [excess[j] for j in range(n) if j != k]
+        rest = [excess[j] for j in range(n) if j != k and moved[j]]
         h = min(math.ceil(len(rest) / 2) + 1, len(rest))
         away = sorted(abs(x - median(rest)) for x in rest)[h - 1]
         covered = (h - 0.5) / len(rest)
         deviation = away / student.ppf((1 + covered) / 2, 1e12)
         variance = 2 * 0.35**2 + len(rest) * deviation**2
-        scale = math.sqrt(variance / (2 + len(rest)))
+        scale = max(math.sqrt(variance / (2 + len(rest))), 0.35)
         over = max(min(excess[k], longer[k]), 0.0)
         found.append(-math.log(10) - student.logpdf(over, n, scale=scale))
     return found
@@ -238,7 +271,9 @@ def test_gross_equals_the_definition(seed, clients):
     pairs = zip(sizes.length.tolist(), past.tolist(), strict=True)
     longer = [max(now - then, 0) if then else math.inf for now, then in pairs]
     found = find_gross(sizes, past, torch.ones(clients).bool()).tolist()
-    expected = literal_gross(sizes.excess.tolist(), longer)
+    moved = sizes.has_moved.tolist()
+    assume(sum(moved) > 2)
+    expected = literal_gross(sizes.excess.tolist(), longer, moved)
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
