@@ -93,7 +93,7 @@ class HardenedScoring(Scoring):
         opposition = find_opposition(sums, is_first, num_classes)
         past = features.get(LENGTH, torch.zeros_like(sizes.length))
         ratios = _decidable(opposition, is_first)
-        ratios[GROSS] = find_gross(sizes, past, is_first)
+        ratios[GROSS] = find_gross(sizes, past, is_first, num_classes)
         strongest = torch.stack(list(ratios.values())).max(0)
         suspicion = strongest.values / LIMIT
         places = [list(ratios)[place] for place in strongest.indices.tolist()]

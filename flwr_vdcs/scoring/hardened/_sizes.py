@@ -23,8 +23,8 @@ from flwr_vdcs.scoring.hardened._likelihood import (
     others,
 )
 
-PRIOR_SPREAD = 0.35
-"""Standard deviation that logarithms of honest norms have at least."""
+LEAST_SPREAD = 0.25
+"""Standard deviation of logarithms of honest norms, with very many classes."""
 
 MAX_RATIO = 2.0
 """An array is clipped to so many times its expected norm."""
@@ -80,9 +80,13 @@ def measure(features: Mapping[str, Tensor]) -> Sizes:
 
 
 def find_gross(
-    sizes: Sizes, past: Clients, is_peer: Bool[Tensor, " clients"]
+    sizes: Sizes, past: Clients, is_peer: Bool[Tensor, " clients"], num_classes: float
 ) -> Clients:
     """Weigh whether each update is grossly long.
+
+    With few classes one hospital may hold most cases of one of them, and go far where
+    the others have little to learn. So the least spread of logarithms of honest norms
+    is `LEAST_SPREAD` + 1 / (C - 1).
 
     Honest clients do not finish at the same time. One that is as long as it was when it
     was last as long as the others is not gross: they have become short.
@@ -93,9 +97,12 @@ def find_gross(
         What `usual_length` noted before; 0 for clients of whom nothing is.
     is_peer
         Who counts among the others.
+    num_classes
+        C, at least two.
     """
+    least = (LEAST_SPREAD + 1 / (max(num_classes, 2) - 1)) ** 2
     peers = others(sizes.excess, is_peer & sizes.has_moved)
-    variance = estimate_variance(peers, PRIOR_SPREAD**2).clamp_min(PRIOR_SPREAD**2)
+    variance = estimate_variance(peers, least).clamp_min(least)
     longer = torch.where(past != 0, sizes.length - past, torch.inf).clamp_min(0)
     return log_ratio_gross(sizes.excess.minimum(longer), variance)
 

@@ -244,9 +244,10 @@ def test_who_claims_nothing_is_not_long_for_it():
 
 
 def literal_gross(
-    excess: list[float], longer: list[float], moved: list[bool]
+    excess: list[float], longer: list[float], moved: list[bool], classes: int
 ) -> list[float]:
     """Weigh each client among the others that moved, who are all peers."""
+    least = 0.25 + 1 / (max(classes, 2) - 1)
     found, n = [], len(excess)
     for k in range(n):
         rest = [excess[j] for j in range(n) if j != k and moved[j]]
@@ -254,15 +255,15 @@ def literal_gross(
         away = sorted(abs(x - median(rest)) for x in rest)[h - 1]
         covered = (h - 0.5) / len(rest)
         deviation = away / student.ppf((1 + covered) / 2, 1e12)
-        variance = 2 * 0.35**2 + len(rest) * deviation**2
-        scale = max(math.sqrt(variance / (2 + len(rest))), 0.35)
+        variance = 2 * least**2 + len(rest) * deviation**2
+        scale = max(math.sqrt(variance / (2 + len(rest))), least)
         over = max(min(excess[k], longer[k]), 0.0)
         found.append(-math.log(10) - student.logpdf(over, n, scale=scale))
     return found
 
 
-@given(seed=seeds, clients=st.integers(3, 9))
-def test_gross_equals_the_definition(seed, clients):
+@given(seed=seeds, clients=st.integers(3, 9), classes=st.integers(0, 12))
+def test_gross_equals_the_definition(seed, clients, classes):
     """One client at a time, with and without a past."""
     sizes = measure(drawn(seed, clients))
     generator = torch.Generator().manual_seed(seed + 1)
@@ -270,10 +271,10 @@ def test_gross_equals_the_definition(seed, clients):
     past[::2] = 0
     pairs = zip(sizes.length.tolist(), past.tolist(), strict=True)
     longer = [max(now - then, 0) if then else math.inf for now, then in pairs]
-    found = find_gross(sizes, past, torch.ones(clients).bool()).tolist()
+    found = find_gross(sizes, past, torch.ones(clients).bool(), float(classes)).tolist()
     moved = sizes.has_moved.tolist()
     assume(sum(moved) > 2)
-    expected = literal_gross(sizes.excess.tolist(), longer, moved)
+    expected = literal_gross(sizes.excess.tolist(), longer, moved, classes)
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
@@ -286,7 +287,10 @@ def sizes_of(*lengths: float):
 def test_a_boosted_update_is_gross_and_the_others_are_not(factor):
     """Beyond a hundred times more likely than not."""
     found = find_gross(
-        sizes_of(*[1.0] * 7, factor), torch.zeros(8).double(), torch.ones(8).bool()
+        sizes_of(*[1.0] * 7, factor),
+        torch.zeros(8).double(),
+        torch.ones(8).bool(),
+        10.0,
     )
     assert found[7] > math.log(100)
     assert (found[:7] < 0).all()
@@ -297,7 +301,7 @@ def test_who_goes_on_while_the_others_finish_is_not_gross(factor):
     """It is as long as it was, by whatever factor it is longer than they are now."""
     past = usual_length(sizes_of(*[math.e] * 8), torch.zeros(8).double())
     late = sizes_of(*[math.e / factor] * 7, math.e)
-    found = find_gross(late, past, torch.ones(8).bool())
+    found = find_gross(late, past, torch.ones(8).bool(), 10.0)
     assert (found < 0).all()
 
 
@@ -306,8 +310,8 @@ def test_nobody_is_more_gross_for_its_past(seed):
     """A past takes away only."""
     sizes, everybody = measure(drawn(seed)), torch.ones(6).bool()
     past = torch.randn(6, generator=torch.Generator().manual_seed(seed)).double()
-    without = find_gross(sizes, torch.zeros(6).double(), everybody)
-    assert (find_gross(sizes, past, everybody) <= without + 1e-12).all()
+    without = find_gross(sizes, torch.zeros(6).double(), everybody, 10.0)
+    assert (find_gross(sizes, past, everybody, 10.0) <= without + 1e-12).all()
 
 
 @given(factor=st.floats(2.01, 1e4), num_rounds=st.integers(1, 5))
