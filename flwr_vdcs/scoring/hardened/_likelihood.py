@@ -41,6 +41,11 @@ def median(rows: Float[Tensor, "... values"]) -> Float[Tensor, "..."]:
     return middle
 
 
+def spread_with_classes(with_many: float, num_classes: float) -> float:
+    """Widen the standard deviation assumed with very many classes; at least two."""
+    return with_many + 1 / (max(num_classes, 2) - 1)
+
+
 def estimate_variance(
     rows: Float[Tensor, "... values"], prior: float | Tensor
 ) -> Float[Tensor, "..."]:

@@ -24,6 +24,7 @@ from flwr_vdcs.scoring.hardened._likelihood import (
     log_ratio_against,
     median,
     others,
+    spread_with_classes,
 )
 from flwr_vdcs.scoring.hardened._sums import Sums
 
@@ -71,7 +72,7 @@ def find_opposition(
     sums: Sums, is_peer: Bool[Tensor, " clients"], num_classes: float
 ) -> dict[str, Opposition]:
     """Weigh for each client in each of `WAYS` whether it works against the others."""
-    prior = (PRIOR_SPREAD + 1 / (max(num_classes, 2) - 1)) ** 2
+    prior = spread_with_classes(PRIOR_SPREAD, num_classes) ** 2
     return {way: _weigh(way, sums, is_peer, prior) for way in WAYS}
 
 

@@ -21,6 +21,7 @@ from flwr_vdcs.scoring.hardened._likelihood import (
     log_ratio_gross,
     median,
     others,
+    spread_with_classes,
 )
 
 LEAST_SPREAD = 0.25
@@ -66,16 +67,19 @@ def measure(features: Mapping[str, Tensor]) -> Sizes:
     """Compare each client's norms with what is expected of it."""
     norms, floors = features["norms"], features["floors"]
     is_buffer = features["groups"][0] == GROUPS.index(BUFFERS)
-    claims = features["num_examples"]
-    parameters = _beyond_expected(norms, floors, ~is_buffer, claims)
-    buffers = _beyond_expected(norms, floors, is_buffer, claims)
-    away = torch.where(is_buffer, buffers.arrays, parameters.arrays).exp()
+    claims, has_array_moved = features["num_examples"], norms > floors
+    length, has_moved = _length(norms, floors, ~is_buffer)
+    growth = _growth(length, has_moved, claims)
+    of_buffers = _growth(*_length(norms, floors, is_buffer), claims)
+    growths = torch.where(is_buffer, of_buffers[:, None], growth[:, None])
+    logs = norms.maximum(floors).log()
+    away = _less_typical(logs - growths, has_array_moved).exp()
     return Sizes(
-        ratios=torch.where(norms > floors, away.clamp_max(MAX_RATIO), 0.0),
+        ratios=torch.where(has_array_moved, away.clamp_max(MAX_RATIO), 0.0),
         shares=(MAX_RATIO / away).clamp_max(1.0),
-        excess=parameters.joint,
-        length=parameters.length,
-        has_moved=parameters.has_moved,
+        excess=_less_typical((length - growth)[:, None], has_moved[:, None])[:, 0],
+        length=length,
+        has_moved=has_moved,
     )
 
 
@@ -100,7 +104,7 @@ def find_gross(
     num_classes
         C, at least two.
     """
-    least = (LEAST_SPREAD + 1 / (max(num_classes, 2) - 1)) ** 2
+    least = spread_with_classes(LEAST_SPREAD, num_classes) ** 2
     peers = others(sizes.excess, is_peer & sizes.has_moved)
     variance = estimate_variance(peers, least).clamp_min(least)
     longer = torch.where(past != 0, sizes.length - past, torch.inf).clamp_min(0)
@@ -121,29 +125,12 @@ def slope(x: Clients, y: Clients) -> Float[Tensor, ""]:
     return typical.nan_to_num(0.0).clamp(0, 1)
 
 
-@dataclass(frozen=True)
-class _Beyond:
-    """Logarithms of norms, of some arrays: each, joint, and whether they moved."""
-
-    arrays: Arrays
-    joint: Clients
-    length: Clients
-    has_moved: Bool[Tensor, " clients"]
-
-
-def _beyond_expected(
-    norms: Arrays, floors: Arrays, chosen: Bool[Tensor, " arrays"], claims: Clients
-) -> _Beyond:
+def _length(
+    norms: Arrays, floors: Arrays, chosen: Bool[Tensor, " arrays"]
+) -> tuple[Clients, Bool[Tensor, " clients"]]:
+    """Give the logarithm of the joint norm of some arrays, and whether any moved."""
     joint, floor = _joint(norms, chosen), _joint(floors, chosen)
-    has_moved = joint > floor
-    length = joint.maximum(floor).log()
-    growth = _growth(length.masked_fill(~has_moved, torch.nan), claims)
-    return _Beyond(
-        _less_typical(norms.maximum(floors).log() - growth[:, None], norms > floors),
-        _less_typical((length - growth)[:, None], has_moved[:, None])[:, 0],
-        length,
-        has_moved,
-    )
+    return joint.maximum(floor).log(), joint > floor
 
 
 def _joint(norms: Arrays, chosen: Bool[Tensor, " arrays"]) -> Clients:
@@ -151,7 +138,9 @@ def _joint(norms: Arrays, chosen: Bool[Tensor, " arrays"]) -> Clients:
     return joint
 
 
-def _growth(lengths: Clients, claims: Clients) -> Clients:
+def _growth(
+    lengths: Clients, has_moved: Bool[Tensor, " clients"], claims: Clients
+) -> Clients:
     """Give by how much longer each update is expected to be for its examples.
 
     Who claims none counts as if it claimed what is typical.
@@ -160,7 +149,7 @@ def _growth(lengths: Clients, claims: Clients) -> Clients:
     is_known = logs.isfinite()
     typical = logs.masked_fill(~is_known, torch.nan).nanquantile(0.5).nan_to_num(0.0)
     logs = torch.where(is_known, logs, typical)
-    return slope(logs, lengths) * logs
+    return slope(logs, lengths.masked_fill(~has_moved, torch.nan)) * logs
 
 
 def _less_typical(logs: Arrays, has_moved: Bool[Tensor, "clients arrays"]) -> Arrays:

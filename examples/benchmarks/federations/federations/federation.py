@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from federations.samples import Samples
 from federations.tasks import Task
 
+Hospitals = Callable[[Generator], tuple[Sequence[Samples], Samples]]
+"""From a generator to the samples of each hospital, and those of the test."""
+
 
 @dataclass(frozen=True)
 class Federation:
@@ -49,7 +52,7 @@ class Federation:
 
     name: str
     task: Task
-    hospitals: Callable[[Generator], tuple[Sequence[Samples], Samples]]
+    hospitals: Hospitals
     build: Callable[[], nn.Module]
     rounds: int = 15
     local_epochs: int = 1

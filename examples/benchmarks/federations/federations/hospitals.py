@@ -11,6 +11,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from federations import models, tasks
+from federations.federation import Hospitals
 from federations.samples import (
     Samples,
     deal_shards,
@@ -22,11 +23,12 @@ from federations.samples import (
 )
 
 Share = Callable[[Samples, Generator], Sequence[Samples]]
-Hospitals = Callable[[Generator], tuple[Sequence[Samples], Samples]]
 
 FETS_14 = (509, 381, 259, 149, 89, 59, 46, 33, 21, 14, 11, 7, 5, 3)
-FETS = (511, 382, 47, 35, 35, 34, 33, 30, 22, 15, 14, 13, 12, 11, 9, 8, 8, 7, 6, 6)
-FETS = (*FETS, 5, 4, 4)
+FETS = (
+    *(511, 382, 47, 35, 35, 34, 33, 30, 22, 15, 14, 13),
+    *(12, 11, 9, 8, 8, 7, 6, 6, 5, 4, 4),
+)
 ISIC = (9930, 3163, 2691, 1807, 655, 351)
 LIDC = (530, 59, 164, 55)
 TCGA = (248, 156, 164, 129, 129, 40)
