@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["kept", "dropped", "quarantined", "banned"]
+Verdict = Literal["kept", "dropped", "quarantined", "idle", "banned"]
 
 TOO_FEW = "round skipped: too few updates to compare"
 OUT_OF_MEMORY = "round skipped: the server ran out of memory"

@@ -36,6 +36,7 @@ class Journal:
         self._told_of_insensitivity = not needs_sensitivity
         self._told_of_silence = False
         self._told_of_likeness = False
+        self._told: set[str] = set()
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
@@ -137,6 +138,13 @@ class Journal:
             type(problem).__name__,
             exc_info=problem,
         )
+
+    def note_once(self, notices: Sequence[str]) -> None:
+        """Say what is said of the set-up and not of a round, each of it once."""
+        for notice in notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                logger.warning(notice)
 
     @staticmethod
     def note_shortage(report: RoundReport, quorum: int) -> None:
