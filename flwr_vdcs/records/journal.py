@@ -50,7 +50,7 @@ class Journal:
             report.num_kept,
             report.num_dropped,
             report.num_quarantined,
-            f", banned {report.num_banned}" if report.num_banned else "",
+            _unusual(report),
             report.seconds,
         )
         if report.skipped:
@@ -216,6 +216,12 @@ class Journal:
                 audit_log.path,
                 error,
             )
+
+
+def _unusual(report: RoundReport) -> str:
+    """Count what most rounds have none of."""
+    counts = {"banned": report.num_banned, "idle": report.num_idle}
+    return "".join(f", {name} {count}" for name, count in counts.items() if count)
 
 
 def _shortage(num_malicious: int) -> tuple[str, str]:
