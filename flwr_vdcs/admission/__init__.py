@@ -1,10 +1,13 @@
 """Replies to admitted: what can be aggregated goes on, the rest is quarantined."""
 
+from flwr_vdcs.admission._claims import kind_of
 from flwr_vdcs.admission.admission import (
+    Admission,
     admit,
     admit_claims,
     admitted,
-    kind_of,
+    forwarded_arrays,
+    leave_out_untrained,
     quarantine,
 )
 from flwr_vdcs.admission.candidate import Candidate
@@ -13,10 +16,11 @@ from flwr_vdcs.admission.global_state import (
     global_states_from,
     parameters_by_names,
 )
-from flwr_vdcs.admission.npy import EncodedArrays, State, encode
+from flwr_vdcs.admission.npy import EncodedArrays, State, as_real, encode
 from flwr_vdcs.admission.update import Update
 
 __all__ = [
+    "Admission",
     "Candidate",
     "EncodedArrays",
     "GlobalState",
@@ -25,9 +29,12 @@ __all__ = [
     "admit",
     "admit_claims",
     "admitted",
+    "as_real",
     "encode",
+    "forwarded_arrays",
     "global_states_from",
     "kind_of",
+    "leave_out_untrained",
     "parameters_by_names",
     "quarantine",
 ]

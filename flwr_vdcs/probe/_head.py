@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flwr_vdcs.admission import State
+from flwr_vdcs.admission import State, as_real
 from flwr_vdcs.errors import HeadNotFoundError
-from flwr_vdcs.probe._samples import as_real, tensors_in
+from flwr_vdcs.probe._samples import tensors_in
 
 WEIGHTS = ("weight", "weight_orig", "parametrizations.weight.original")
 """What a layer may call its weight."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 Samples = Tensor | tuple[Any, ...] | Mapping[str, Any]
@@ -56,8 +55,3 @@ def batches(samples: Samples, num_batches: int) -> Iterator[Samples]:
         return
     for place in range(num_batches):
         yield mapped(lambda each: each.tensor_split(num_batches)[place], samples)  # noqa: B023
-
-
-def as_real(tensor: Tensor) -> Tensor:
-    """View complex numbers as pairs of real ones, in a last axis, as they travel."""
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

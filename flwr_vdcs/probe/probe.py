@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from flwr_vdcs.admission import State, parameters_by_names
+from flwr_vdcs.admission import State, as_real, parameters_by_names
 from flwr_vdcs.errors import InputShapeError
 from flwr_vdcs.probe._head import is_of_any, taken, weight_of
 from flwr_vdcs.probe._layout import layout_of, seen_with
@@ -25,7 +25,7 @@ from flwr_vdcs.probe._model import (
     unwrapped,
 )
 from flwr_vdcs.probe._reduction import collector_for
-from flwr_vdcs.probe._samples import Samples, as_real, batches
+from flwr_vdcs.probe._samples import Samples, batches
 from flwr_vdcs.probe.virtual_samples import MAX_SEED, NUM_SAMPLES_TO_TRY
 
 NEGLIGIBLE = 0.05

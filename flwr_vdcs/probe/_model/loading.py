@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from flwr_vdcs.admission import State
-from flwr_vdcs.probe._samples import as_real
+from flwr_vdcs.admission import State, as_real
 
 LoadParameter = Callable[[str, Tensor], object]
 """Write the parameter of that name into the tensor given."""
