@@ -106,6 +106,7 @@ class Adapter:
         examined = self._examiner.examine(server_round, start, updates, self._history)
         examined = replace(examined, report=self._marked(examined.report))
         self._journal.note_training(examined.report, examined.problem)
+        self._journal.note_once(examined.notices)
         return examined
 
     def _decided_on_claims(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 
-from flwr_vdcs.admission import Candidate, EncodedArrays, Update, encode
+from flwr_vdcs.admission import Candidate, EncodedArrays, Update, forwarded_arrays
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.flower.compatibility import NO_KEYS, MetricKeys
 
@@ -94,9 +94,8 @@ def encoded(record: ArrayRecord) -> EncodedArrays:
 
 def set_arrays(content: RecordDict, name: str, candidate: Candidate) -> None:
     """Replace the arrays of a reply, under the name they came by."""
-    pairs = zip(candidate.start.keys, candidate.state.values(), strict=True)
-    arrays = {key: Array(encode(tensor)) for key, tensor in pairs}
-    content[name] = ArrayRecord(arrays)
+    arrays = forwarded_arrays(candidate)
+    content[name] = ArrayRecord({key: Array(values) for key, values in arrays.items()})
 
 
 def set_weight(content: RecordDict, keys: MetricKeys, weight: int) -> None:

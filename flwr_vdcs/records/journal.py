@@ -162,6 +162,11 @@ class Journal:
             exc_info=problem,
         )
 
+    def note_once(self, notices: Sequence[str]) -> None:
+        """Say what is said of the set-up and not of a round, each of it once."""
+        for notice in filter(self._is_new, notices):
+            logger.warning(notice)
+
     @staticmethod
     def note_shortage(report: RoundReport, quorum: int) -> None:
         """Say that the wrapped strategy cannot work with what is left."""
@@ -290,12 +295,11 @@ class Journal:
 
 
 def _most_common_reason(reports: Sequence[RoundReport]) -> str:
-    """Say what befell most replies that were not kept."""
-    decisions = [each for report in reports for each in report.decisions]
-    reasons = Counter(each.reason for each in decisions if each.verdict != "kept")
-    if reasons:
-        return reasons.most_common(1)[0][0]
-    return "the wrapped strategy gave no model" if decisions else "no client answered"
+    """Say why most replies did not go on, or whose doing it is if some did."""
+    if any(report.num_kept for report in reports):
+        return "the wrapped strategy gave no model"
+    reasons = Counter(each.reason for report in reports for each in report.decisions)
+    return reasons.most_common(1)[0][0] if reasons else "no client answered"
 
 
 def _unusual(report: RoundReport) -> str:
