@@ -215,6 +215,7 @@ class Examiner:
             sensitivity=scored.sensitivity,
             bans=history.ledger.note(noted, self.scoring.ban_threshold),
             scores_alike=selection.scores_alike,
+            note=scored.note,
         )
         head, width = self.probe.head, self.probe.num_features
         return Examination(report, head, width, candidates, scored.problem)

@@ -36,6 +36,7 @@ class Journal:
         self._told_of_insensitivity = not needs_sensitivity
         self._told_of_silence = False
         self._told_of_likeness = False
+        self._notes: set[str] = set()
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
@@ -62,6 +63,7 @@ class Journal:
                 report.server_round,
             )
         self._note_likeness(report)
+        self._note_scoring(report)
         self._note_idleness(report)
         self._note_insensitivity(report)
         if problem is not None and not report.skipped:
@@ -96,6 +98,12 @@ class Journal:
                 "a layer before it train.",
                 report.server_round,
             )
+
+    def _note_scoring(self, report: RoundReport) -> None:
+        """Pass on once what the scoring says of the whole round."""
+        if report.note and report.note not in self._notes:
+            self._notes.add(report.note)
+            logger.warning("Round %d: %s.", report.server_round, report.note)
 
     def _note_idleness(self, report: RoundReport) -> None:
         """Say once that the share to drop of so few updates is nobody."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from flwr_vdcs.scoring.hardened._evidence import BUFFERS, GROUPS, TINY
 from flwr_vdcs.scoring.hardened._likelihood import (
+    MAX_RATIO,
     estimate_variance,
     log_ratio_gross,
     median,
@@ -26,9 +27,6 @@ from flwr_vdcs.scoring.hardened._likelihood import (
 
 LEAST_SPREAD = 0.25
 """Standard deviation of logarithms of honest norms, with very many classes."""
-
-MAX_RATIO = 2.0
-"""An array is clipped to so many times its expected norm."""
 
 LEAST_DIFFERENCE = 0.1
 """Claims that differ by less, in logarithms, tell no slope."""

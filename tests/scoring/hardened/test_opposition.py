@@ -106,6 +106,7 @@ def literal_opposition(
         square = max(literal_square(possible[k], spread[k], rounds[k]), 1e-12)
         assumed = prior + chance / common**2 + difference**2 / square
         v = literal_variance([each / common for each in rest], assumed)
+        v = max(v, 1 / (max(num_classes, 2) - 1) ** 2)
         if way == "whole":
             v += literal_disagreement(gained[k], possible[k]) / common**2
         shares[k] = beta[k] / common
