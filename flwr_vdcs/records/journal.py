@@ -103,7 +103,9 @@ class Journal:
         """Pass on once what the scoring says of the whole round."""
         if report.note and report.note not in self._notes:
             self._notes.add(report.note)
-            logger.warning("Round %d: %s.", report.server_round, report.note)
+            logger.warning(
+                "Round %d: the scoring finds that %s.", report.server_round, report.note
+            )
 
     def _note_idleness(self, report: RoundReport) -> None:
         """Say once that the share to drop of so few updates is nobody."""
