@@ -20,7 +20,13 @@ from flwr_vdcs.scoring.hardened._reasons import (
     UNDECIDABLE,
     reason,
 )
-from flwr_vdcs.scoring.hardened._sizes import Sizes, find_gross, measure, usual_length
+from flwr_vdcs.scoring.hardened._sizes import (
+    Sizes,
+    find_gross,
+    measure,
+    unclipped_shares,
+    usual_length,
+)
 from flwr_vdcs.scoring.hardened._sums import REMEMBERED, add_round
 
 FALSE_ALARMS = 0.01
@@ -61,7 +67,9 @@ class HardenedScoring(Scoring):
     report says so, and says where nobody could be accused at all.
 
     Whatever the score, each array of a kept update is clipped to twice the norm that
-    the other clients' updates, and the claimed numbers of examples, lead to expect.
+    the other clients' updates, and the claimed numbers of examples, lead to expect. If
+    the others have become short since the client was last less than twice as long as
+    expected, it may be as long as it was then.
 
     Attributes
     ----------
@@ -108,7 +116,7 @@ class HardenedScoring(Scoring):
             -torch.where(is_first, suspicion, suspicion.clamp_min(COPIED)),
             _reasons(places, is_first, opposition, sizes),
             {**sums.remembered(), LENGTH: usual_length(sizes, past)},
-            shares=sizes.shares,
+            shares=unclipped_shares(sizes, past),
             note=note,
         )
 
