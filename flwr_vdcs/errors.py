@@ -141,6 +141,19 @@ class ArraysMismatchError(VirtualConsistencyError, ValueError):
         )
 
 
+class SetupError(VirtualConsistencyError, RuntimeError):
+    """Most clients answer with the same fault, so that no client is to blame."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        super().__init__(
+            f"most clients answer with the same fault, so no client is to blame: "
+            f"{fault}. Let clients send the arrays that they were sent, under the same "
+            "names (of a wrapped model, the state_dict of the model inside), with the "
+            "number of examples that they trained on."
+        )
+
+
 class RoundOrderError(VirtualConsistencyError, RuntimeError):
     """A round's answers came before the round was configured."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["kept", "dropped", "quarantined", "banned"]
+Verdict = Literal["kept", "idle", "dropped", "quarantined", "banned"]
 
 TOO_FEW = "round skipped: too few updates to compare"
 OUT_OF_MEMORY = "round skipped: the server ran out of memory"
@@ -23,8 +23,9 @@ class Decision:
     client_id : str
         Flower's node id (Message API) or the client proxy's id (legacy).
     verdict : str
-        ``"kept"``, ``"dropped"`` (scored too low, or the round was skipped),
-        ``"quarantined"`` (not fit to be scored) or ``"banned"`` (not asked).
+        ``"kept"``, ``"idle"`` (had nothing to train on; left out without blame),
+        ``"dropped"`` (scored too low, or the round was skipped), ``"quarantined"``
+        (not fit to be scored) or ``"banned"`` (not asked).
     score : float or None
         The client's score; None where it was not scored.
     reason : str
@@ -96,6 +97,11 @@ class RoundReport:
         return self._count("kept")
 
     @property
+    def num_idle(self) -> int:
+        """Number of clients that had nothing to train on, left out without blame."""
+        return self._count("idle")
+
+    @property
     def num_dropped(self) -> int:
         """Number of admitted updates left out."""
         return self._count("dropped")
@@ -136,13 +142,16 @@ class RoundReport:
         return min(kept) - max(dropped) if kept and dropped else None
 
     def counts(self) -> dict[str, Any]:
-        """Give the metrics that a round returns to Flower; bans, if there are any."""
-        banned = {"vdcs-num-banned": self.num_banned} if self.num_banned else {}
+        """Give the metrics that a round returns to Flower.
+
+        Banned and idle clients are counted only where there are any.
+        """
+        unusual = {"vdcs-num-banned": self.num_banned, "vdcs-num-idle": self.num_idle}
         return {
             "vdcs-num-kept": self.num_kept,
             "vdcs-num-dropped": self.num_dropped,
             "vdcs-num-quarantined": self.num_quarantined,
-            **banned,
+            **{name: count for name, count in unusual.items() if count},
         }
 
     def to_dict(self) -> Mapping[str, Any]:

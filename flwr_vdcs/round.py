@@ -1,7 +1,7 @@
 """A round from updates to decisions, without Flower."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import torch
@@ -15,6 +15,7 @@ from flwr_vdcs._arguments import (
     checked_shape,
 )
 from flwr_vdcs.admission import (
+    Admission,
     Candidate,
     EncodedArrays,
     GlobalState,
@@ -24,17 +25,20 @@ from flwr_vdcs.admission import (
     admit_claims,
     admitted,
     global_states_from,
+    leave_out_untrained,
 )
 from flwr_vdcs.decision import (
     AUTO,
+    MIN_UPDATES,
     NumMalicious,
+    Selection,
     check_num_malicious,
     clip,
     clip_arrays,
     is_protecting,
     select,
 )
-from flwr_vdcs.errors import NumMaliciousNeededError
+from flwr_vdcs.errors import NumMaliciousNeededError, SetupError, listed
 from flwr_vdcs.history import History
 from flwr_vdcs.probe import (
     NUM_SAMPLES_TO_TRY,
@@ -49,6 +53,20 @@ from flwr_vdcs.probe import (
 from flwr_vdcs.report import Decision, RoundReport
 from flwr_vdcs.scoring import Scored, Scoring, resolve_scoring, score
 
+NOT_JUDGED = "not judged: {}"
+
+NOBODYS_FAULT = "Most clients answer with the same fault, so no client is to blame: %s"
+
+FEW = (
+    "Of fewer than three updates none can be told from the others: they are aggregated "
+    "as they are. Sample more clients."
+)
+
+PART_TRAVELS = (
+    "%d of the model's %d arrays travel: %s. The others keep the values that they have "
+    "in `model`."
+)
+
 
 @dataclass(frozen=True)
 class RoundStart:
@@ -62,11 +80,14 @@ class RoundStart:
         By client id that of the others.
     banned
         By client id why a client is not asked.
+    notices
+        What whoever runs the server should know, once.
     """
 
     common: GlobalState
     own: Mapping[str, GlobalState] = field(default_factory=dict)
     banned: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,8 @@ class Examination:
         The updates with all that was found about them.
     problem : Exception or None
         Why nothing could be scored; None if it could.
+    notices : tuple of str
+        What whoever runs the server should know, once.
     """
 
     report: RoundReport
@@ -92,6 +115,7 @@ class Examination:
     num_features: int
     candidates: Sequence[Candidate] = field(repr=False)
     problem: Exception | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def kept(self) -> dict[str, State]:
@@ -133,6 +157,7 @@ class Examiner:
         self.seed = checked_seed(seed)
         if self.num_malicious == AUTO and self.scoring.threshold is None:
             raise NumMaliciousNeededError(self.scoring.name)
+        self._has_admitted = False
         few = self._draw(0, min(self.num_virtual_samples, NUM_SAMPLES_TO_TRY))
         self.probe = Probe(model, few, head, self.device)
 
@@ -172,6 +197,7 @@ class Examiner:
             common,
             {client: state for client, state in others if state is not common},
             history.ledger.banned(sent),
+            _of_partial_exchange(common, self._model),
         )
         if self.scoring.needs_momentum:
             names = self.probe.parameter_names
@@ -186,9 +212,20 @@ class Examiner:
         updates: Iterable[Update],
         history: History,
     ) -> Examination:
-        """Decide which of a round's updates go on, and let the history know."""
+        """Decide which of a round's updates go on, and let the history know.
+
+        Raises
+        ------
+        SetupError
+            If most clients' replies have the same fault before any was ever admitted,
+            and updates may be dropped.
+        """
         began = perf_counter()
-        candidates = self._admit(server_round, start, updates, history)
+        candidates = [
+            Candidate(update, start.own.get(update.client_id, start.common))
+            for update in updates
+        ]
+        admission = self._admit(server_round, candidates, history)
         context = self._context(server_round, start, history)
         scored = self._score(admitted(candidates), context, history)
         selection = select(
@@ -202,7 +239,6 @@ class Examiner:
             self._remember(candidates, history)
             self._clip(admitted(candidates))
         decisions = (*map(_decision, candidates), *_withheld(start.banned))
-        noted = () if selection.skipped else decisions
         report = RoundReport(
             server_round=server_round,
             decisions=decisions,
@@ -213,12 +249,19 @@ class Examiner:
             seconds=perf_counter() - began,
             skipped=selection.skipped,
             sensitivity=scored.sensitivity,
-            bans=history.ledger.note(noted, self.scoring.ban_threshold),
+            bans=history.ledger.note(
+                decisions,
+                self.scoring.ban_threshold,
+                excused=_excused(decisions, admission.fault, selection),
+            ),
             scores_alike=selection.scores_alike,
             note=scored.note,
         )
         head, width = self.probe.head, self.probe.num_features
-        return Examination(report, head, width, candidates, scored.problem)
+        notices = (*start.notices, *admission.notices)
+        if self.is_protecting and 0 < report.num_kept < MIN_UPDATES:
+            notices = (*notices, FEW)
+        return Examination(report, head, width, candidates, scored.problem, notices)
 
     def examine_claims(
         self, server_round: int, updates: Iterable[Update]
@@ -239,22 +282,34 @@ class Examiner:
         )
 
     def _admit(
-        self,
-        server_round: int,
-        start: RoundStart,
-        updates: Iterable[Update],
-        history: History,
-    ) -> list[Candidate]:
-        """Make a row of each update, and refuse what is malformed or a replay."""
-        candidates = [
-            Candidate(update, start.own.get(update.client_id, start.common))
-            for update in updates
-        ]
-        admit(candidates)
+        self, server_round: int, candidates: Sequence[Candidate], history: History
+    ) -> Admission:
+        """Read the updates, and refuse what is malformed or a replay."""
+        admission = admit(candidates)
+        if admission.fault:
+            self._excuse(candidates, admission.fault)
+            notice = NOBODYS_FAULT % admission.fault
+            admission = replace(admission, notices=(*admission.notices, notice))
         if self.is_protecting:
+            leave_out_untrained(admitted(candidates))
             names = self.probe.parameter_names
             history.replays.quarantine(server_round, admitted(candidates), names)
-        return candidates
+        self._has_admitted = self._has_admitted or bool(admitted(candidates))
+        return admission
+
+    def _excuse(self, candidates: Sequence[Candidate], fault: str) -> None:
+        """Blame nobody for a fault of the set-up.
+
+        Before any update was ever admitted it ends the run, so that it is mended. A dry
+        run lets the updates go on as they came.
+        """
+        if not self.is_protecting:
+            for candidate in candidates:
+                if candidate.reason == fault:
+                    candidate.verdict, candidate.is_judged = "kept", False
+                    candidate.reason = NOT_JUDGED.format(fault)
+        elif not self._has_admitted:
+            raise SetupError(fault)
 
     def _context(
         self, server_round: int, start: RoundStart, history: History
@@ -394,6 +449,31 @@ def examine_round(
 
 def _numbered(updates: Sequence[State]) -> dict[str, State]:
     return {str(place): state for place, state in enumerate(updates)}
+
+
+def _of_partial_exchange(common: GlobalState, model: nn.Module) -> tuple[str, ...]:
+    """Say if not all of the model travels."""
+    own = model.state_dict()
+    if len(common.names) == len(own):
+        return ()
+    return (PART_TRAVELS % (len(common.names), len(own), listed(common.names)),)
+
+
+def _excused(
+    decisions: Sequence[Decision], fault: str, selection: Selection
+) -> set[str]:
+    """Name the clients of whom the round tells nothing.
+
+    Those are who had nothing to train on; who has the fault that most have; and in a
+    skipped round all but the quarantined, as a quarantine needs no comparison.
+    """
+    return {
+        each.client_id
+        for each in decisions
+        if each.verdict == "idle"
+        or (fault and each.reason == fault)
+        or (selection.skipped and each.verdict != "quarantined")
+    }
 
 
 def _decision(candidate: Candidate) -> Decision:

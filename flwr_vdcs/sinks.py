@@ -74,6 +74,7 @@ class MLflowSink:
 def _numbers(report: RoundReport) -> Iterator[tuple[str, float]]:
     """Name the numbers of a round that are worth a curve."""
     yield "vdcs/kept", report.num_kept
+    yield "vdcs/idle", report.num_idle
     yield "vdcs/dropped", report.num_dropped
     yield "vdcs/quarantined", report.num_quarantined
     yield "vdcs/banned", report.num_banned

@@ -14,9 +14,11 @@ DECISIONS = (
     Decision("3", "dropped", -0.5),
     Decision("4", "quarantined", None, "NaN"),
     Decision("5", "banned"),
+    Decision("6", "idle", None, "it has no examples"),
 )
 EXPECTED = {
     "vdcs/kept": 2,
+    "vdcs/idle": 1,
     "vdcs/dropped": 1,
     "vdcs/quarantined": 1,
     "vdcs/banned": 1,

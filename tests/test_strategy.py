@@ -333,7 +333,8 @@ def test_scores_of_another_length_are_an_error():
 
 def test_a_score_that_is_not_finite_is_a_quarantine():
     """NaN cannot be ranked, so its client is not scored."""
-    strategy = wrap(scoring=Broken(torch.tensor([0.1, float("nan"), 0.3, 0.2])))
+    scores = torch.tensor([0.1, float("nan"), 0.3, 0.2])
+    strategy = wrap(scoring=Broken(scores), num_malicious=2)
     poisoned_round(strategy)
     verdicts = [d.verdict for d in strategy.reports[0].decisions]
     assert verdicts == ["dropped", "quarantined", "kept", "kept"]

@@ -1,10 +1,13 @@
 """Replies to admitted: what can be aggregated goes on, the rest is quarantined."""
 
+from flwr_vdcs.admission._claims import kind_of
 from flwr_vdcs.admission.admission import (
+    Admission,
     admit,
     admit_claims,
     admitted,
-    kind_of,
+    forwarded_arrays,
+    leave_out_untrained,
     quarantine,
 )
 from flwr_vdcs.admission.candidate import Candidate
@@ -17,6 +20,7 @@ from flwr_vdcs.admission.npy import EncodedArrays, State, encode
 from flwr_vdcs.admission.update import Update
 
 __all__ = [
+    "Admission",
     "Candidate",
     "EncodedArrays",
     "GlobalState",
@@ -26,8 +30,10 @@ __all__ = [
     "admit_claims",
     "admitted",
     "encode",
+    "forwarded_arrays",
     "global_states_from",
     "kind_of",
+    "leave_out_untrained",
     "parameters_by_names",
     "quarantine",
 ]

@@ -21,6 +21,15 @@ class Candidate:
         The global state that this client was sent.
     state
         Admission: its arrays as tensors by the model's names; empty if not admitted.
+    keys
+        Admission: the keys under which they go on, in the same order.
+    is_difference
+        Admission: whether the client sent how far it went, and not where it is.
+    is_structural
+        Admission: whether it is refused for what is not its values, so that it may be
+        the fault of the set-up.
+    is_judged
+        Whether it can be judged; otherwise it goes on as it came.
     is_changed
         Admission and clipping: whether the wrapped strategy must get other arrays than
         those that were sent.
@@ -45,6 +54,10 @@ class Candidate:
     update: Update
     start: GlobalState
     state: State = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    is_difference: bool = False
+    is_structural: bool = False
+    is_judged: bool = True
     is_changed: bool = False
     norm: float | None = None
     score: float | None = None

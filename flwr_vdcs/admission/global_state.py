@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from flwr_vdcs.admission._names import names_by_key, names_by_place
 from flwr_vdcs.admission.npy import (
     Encoded,
     EncodedArrays,
     State,
     UndecodableArrayError,
+    as_real,
     decode,
     reading_only,
 )
@@ -22,6 +24,9 @@ from flwr_vdcs.errors import ArraysMismatchError, listed
 @dataclass(frozen=True)
 class GlobalState:
     """The global state at the start of a round, under the model's own names.
+
+    It may be any part of the model's state. Complex arrays are pairs of real numbers,
+    along one more axis.
 
     Attributes
     ----------
@@ -38,6 +43,8 @@ class GlobalState:
         where an optimiser of the server has pushed that below.
     tied
         Names of arrays that are one and the same parameter in the model.
+    complex_names
+        Names of the complex arrays.
     """
 
     keys: tuple[str, ...] = ()
@@ -46,36 +53,42 @@ class GlobalState:
     model_dtypes: Mapping[str, torch.dtype] = field(default_factory=dict)
     least_variances: Mapping[str, float] = field(default_factory=dict)
     tied: tuple[tuple[str, ...], ...] = ()
+    complex_names: frozenset[str] = frozenset()
 
 
 def global_state_from(arrays: EncodedArrays, model: nn.Module) -> GlobalState:
     """Match the arrays that the server sends out with the model.
 
-    Arrays may be the model's ``state_dict`` under its own names, or without names
-    in its order; in both cases the parameters alone will do.
+    Arrays may be any part of the model's ``state_dict``, by name or as a list in its
+    order. Names may have the words that wrappers add, or lack those of adapters.
 
     Raises
     ------
     ArraysMismatchError
         If they are not arrays of this model.
     """
-    keys = tuple(arrays)
-    own = model.state_dict()
-    names = _names_by_position(keys, model) if _are_positions(keys) else keys
-    _check_names(names, own, model)
+    own, keys = model.state_dict(), tuple(arrays)
     with reading_only():
-        state = {n: _decoded(n, arrays[k]) for n, k in zip(names, keys, strict=True)}
+        tensors = {key: _decoded(key, data) for key, data in arrays.items()}
+    names = _names(tensors, model)
+    state = dict(zip(names, tensors.values(), strict=True))
     for name, tensor in state.items():
-        if tensor.shape != own[name].shape:
+        expected = as_real(own[name]).shape
+        if tensor.shape != expected:
             raise ArraysMismatchError(
-                f"{name} has shape {tuple(own[name].shape)} in the model, "
+                f"{name} has shape {tuple(expected)} in the model, "
                 f"{tuple(tensor.shape)} in the arrays"
             )
-    dtypes = {name: own[name].dtype for name in names}
     least = {n: _least(state[n]) for n in _variances(model) if n in state}
     mended = {n: state[n].clamp_min(0) for n, value in least.items() if value < 0}
     return GlobalState(
-        keys, names, {**state, **mended}, dtypes, least, _tied(model, names)
+        keys,
+        names,
+        {**state, **mended},
+        {name: own[name].dtype.to_real() for name in names},
+        least,
+        _tied(model, names),
+        frozenset(name for name in names if own[name].is_complex()),
     )
 
 
@@ -137,26 +150,28 @@ def _are_positions(keys: tuple[str, ...]) -> bool:
     return keys == tuple(str(place) for place in range(len(keys)))
 
 
-def _names_by_position(keys: tuple[str, ...], model: nn.Module) -> tuple[str, ...]:
-    candidates = (tuple(model.state_dict()), tuple(dict(model.named_parameters())))
-    for names in candidates:
-        if len(names) == len(keys):
-            return names
-    raise ArraysMismatchError(
-        f"the model has {len(candidates[0])} arrays in its state_dict, "
-        f"{len(candidates[1])} of them parameters, the server sends {len(keys)}"
+def _names(tensors: State, model: nn.Module) -> tuple[str, ...]:
+    """Find out which of the model's arrays these are."""
+    if _are_positions(tuple(tensors)):
+        shapes = [tensor.shape for tensor in tensors.values()]
+        names = names_by_place(shapes, model)
+        if names is None:
+            raise ArraysMismatchError(_unplaced(shapes, model))
+        return names
+    own = model.state_dict()
+    found = names_by_key(tensors.keys(), own.keys())
+    if found is None:
+        raise ArraysMismatchError(f"the model has no {listed(set(tensors) - set(own))}")
+    return tuple(found.values())
+
+
+def _unplaced(shapes: Sequence[torch.Size], model: nn.Module) -> str:
+    num_arrays, num_parameters = len(model.state_dict()), len([*model.parameters()])
+    return (
+        f"the model has {num_arrays} arrays in its state_dict, {num_parameters} of "
+        f"them parameters, the server sends {len(shapes)} without names, and their "
+        "shapes do not tell which of the model's they are"
     )
-
-
-def _check_names(
-    names: tuple[str, ...], own: Mapping[str, Tensor], model: nn.Module
-) -> None:
-    unknown = set(names) - set(own)
-    absent = set(dict(model.named_parameters())) - set(names)
-    if unknown:
-        raise ArraysMismatchError(f"the model has no {listed(unknown)}")
-    if absent:
-        raise ArraysMismatchError(f"the arrays lack {listed(absent)}")
 
 
 def _decoded(name: str, data: Encoded) -> Tensor:

@@ -29,15 +29,21 @@ HEADER_READER = {
     (2, 0): npy.read_array_header_2_0,
 }
 MAX_HEADER = 10_000
-MAX_ITEMSIZE = 8
+MAX_ITEMSIZE = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
+"""Most bytes of a number that PyTorch can read, by the kinds that it can."""
 
 
 class UndecodableArrayError(Exception):
-    """These bytes are not an array of real numbers."""
+    """These bytes are not an array of numbers."""
 
 
-def shape_of(data: Encoded) -> tuple[int, ...]:
-    """Read what shape an array claims to have, and nothing else.
+def as_real(tensor: Tensor) -> Tensor:
+    """View complex numbers as pairs of real ones, along one more axis."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def is_complex(data: Encoded) -> bool:
+    """Tell whether an array claims to be of complex numbers.
 
     Raises
     ------
@@ -45,19 +51,38 @@ def shape_of(data: Encoded) -> tuple[int, ...]:
         If its bytes have no header that can be read.
     """
     if isinstance(data, Tensor):
-        return tuple(data.shape)
+        return data.is_complex()
     with _suspecting():
-        shape, _, _ = _read_header(data[: _data_start(data)])
-    return shape
+        _, _, dtype = _read_header(data[: _data_start(data)])
+    return bool(dtype.kind == "c")
 
 
-def decode(data: Encoded) -> Tensor:
-    """View an array as a tensor on the CPU; never write to it.
+def shape_of(data: Encoded) -> tuple[int, ...]:
+    """Read what shape an array claims to have, and nothing else.
+
+    Of complex numbers it is that of pairs of real ones.
 
     Raises
     ------
     UndecodableArrayError
-        If it is not one of real numbers, or its bytes are no array at all.
+        If its bytes have no header that can be read.
+    """
+    if isinstance(data, Tensor):
+        return tuple(as_real(data).shape)
+    with _suspecting():
+        shape, _, dtype = _read_header(data[: _data_start(data)])
+    return (*shape, 2) if dtype.kind == "c" else shape
+
+
+def decode(data: Encoded) -> Tensor:
+    """View an array as a tensor on the CPU, complex numbers as pairs of real ones.
+
+    It must not be written to.
+
+    Raises
+    ------
+    UndecodableArrayError
+        If it is not one of numbers, or its bytes are no array at all.
     """
     if isinstance(data, Tensor):
         return _dense(data)
@@ -88,17 +113,17 @@ def is_verbatim(data: Encoded) -> bool:
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    if tensor.is_complex() or tensor.layout != torch.strided:
-        raise UndecodableArrayError(f"{tensor.dtype} is no dense array of real numbers")
-    return tensor.detach().cpu()
+    if tensor.layout != torch.strided:
+        raise UndecodableArrayError(f"{tensor.layout} is no dense array")
+    return as_real(tensor.detach().cpu().resolve_conj())
 
 
 def _decode(data: bytes) -> Tensor:
     start = _data_start(data)
     shape, fortran_order, dtype = _read_header(data[:start])
-    if dtype.kind not in "biuf" or dtype.itemsize > MAX_ITEMSIZE:
+    if dtype.itemsize > MAX_ITEMSIZE.get(dtype.kind, 0):
         raise UndecodableArrayError(
-            f"dtype {quoted(str(dtype))} is no real number of up to 64 bits"
+            f"dtype {quoted(str(dtype))} is no number that PyTorch can read"
         )
     count = math.prod(shape)
     if count * dtype.itemsize > len(data) - start:
@@ -108,12 +133,17 @@ def _decode(data: bytes) -> Tensor:
         )
     flat = np.frombuffer(data, dtype, count, start) if count else np.empty(0, dtype)
     array = flat.reshape(shape, order="F" if fortran_order else "C")
-    return torch.from_numpy(_native(array))
+    return as_real(torch.from_numpy(_native(array)))
 
 
 def encode(tensor: Tensor) -> np.ndarray:
     """Give a tensor back as an array of its own, as the wrapped strategy expects."""
     return tensor.numpy().copy()
+
+
+def encode_complex(pairs: Tensor) -> np.ndarray:
+    """Give pairs of real numbers back as an array of complex ones."""
+    return torch.view_as_complex(pairs.contiguous()).numpy().copy()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Selection:
     Attributes
     ----------
     num_malicious
-        M in this round.
+        How many updates are to be dropped in this round.
     skipped
         Whether the round is skipped, so that no update goes on.
     scores_alike
@@ -84,23 +84,23 @@ def count_malicious(
     num_malicious: NumMalicious,
     scores: Collection[float],
     threshold: float | None,
-    num_banned: int = 0,
+    num_refused: int = 0,
 ) -> int:
-    """Give M for one round.
+    """Give how many updates to drop in one round.
 
-    A fraction is of the scored updates, rounded down. ``"auto"`` counts the scores
+    A fraction is of the round's clients, rounded down. ``"auto"`` counts the scores
     below the threshold, though never half of the updates or more. Clients that were
-    not asked, as they are banned, are among the M malicious ones and are not dropped
-    for again.
+    not asked, as they are banned, and those that are quarantined are among the M
+    malicious ones and are not dropped for again.
     """
     if num_malicious == AUTO:
         lowest_kept = -math.inf if threshold is None else threshold
         num_low = sum(score < lowest_kept for score in scores)
         return min(num_low, max(0, len(scores) - 1) // 2)
     if isinstance(num_malicious, int):
-        return max(0, num_malicious - num_banned)
-    num_expected = math.floor(num_malicious * (len(scores) + num_banned) + ROUNDING)
-    return max(0, num_expected - num_banned)
+        return max(0, num_malicious - num_refused)
+    num_expected = math.floor(num_malicious * (len(scores) + num_refused) + ROUNDING)
+    return max(0, num_expected - num_refused)
 
 
 def can_select(num_updates: int, num_to_drop: int) -> bool:
@@ -136,7 +136,8 @@ def select(
     """Give each update of a round its verdict.
 
     Where all scores are alike, the M lowest would be whoever answered first. So nobody
-    is dropped then.
+    is dropped then. The round is skipped if some should be dropped, and too few answer
+    to tell whom.
 
     Parameters
     ----------
@@ -156,10 +157,11 @@ def select(
     Selection
         M in this round, whether it is skipped, and whether its scores are alike.
     """
-    scores = [each.score for each in candidates if each.score is not None]
-    num_to_drop = count_malicious(num_malicious, scores, threshold, num_banned)
     if is_protecting(num_malicious):
         _quarantine_failures(candidates)
+    scores = [each.score for each in candidates if each.score is not None]
+    num_refused = num_banned + sum(each.verdict == "quarantined" for each in candidates)
+    num_to_drop = count_malicious(num_malicious, scores, threshold, num_refused)
     if not has_failed and num_malicious != AUTO and are_alike(scores):
         return Selection(num_to_drop, scores_alike=True)
     if is_protecting(num_malicious) and (
@@ -176,7 +178,9 @@ def _reason_to_skip(
 ) -> str:
     if has_failed:
         return OUT_OF_MEMORY
-    return "" if can_select(len(admitted(candidates)), num_to_drop) else TOO_FEW
+    num_updates = len(admitted(candidates))
+    is_possible = can_select(num_updates, num_to_drop) if num_to_drop else num_updates
+    return "" if is_possible else TOO_FEW
 
 
 def _quarantine_failures(candidates: Sequence[Candidate]) -> None:

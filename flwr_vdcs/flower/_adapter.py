@@ -39,4 +39,5 @@ class Adapter:
             server_round, self._start, updates, self._history
         )
         self._journal.note_training(examined.report, examined.problem)
+        self._journal.note_once(examined.notices)
         return examined

@@ -15,7 +15,13 @@ from flwr.server.client_manager import ClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.strategy import Strategy
 
-from flwr_vdcs.admission import Candidate, EncodedArrays, Update, encode, kind_of
+from flwr_vdcs.admission import (
+    Candidate,
+    EncodedArrays,
+    Update,
+    forwarded_arrays,
+    kind_of,
+)
 from flwr_vdcs.errors import SecureAggregationError, quoted
 from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import minimum_results
@@ -123,7 +129,7 @@ class LegacyAdapter(Adapter, Strategy):
     def _forwarded(self, result: FitRes, candidate: Candidate) -> FitRes:
         """Give the result itself where nothing of it has to change."""
         if candidate.is_changed:
-            arrays = [encode(tensor) for tensor in candidate.state.values()]
+            arrays = list(forwarded_arrays(candidate).values())
             result = replace(result, parameters=ndarrays_to_parameters(arrays))
         if self._equal_weights:
             result = replace(result, num_examples=1)

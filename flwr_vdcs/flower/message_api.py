@@ -14,7 +14,7 @@ from flwr.app import (
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from flwr_vdcs.admission import Candidate, EncodedArrays, Update, encode
+from flwr_vdcs.admission import Candidate, EncodedArrays, Update, forwarded_arrays
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import MetricKeys
@@ -181,8 +181,8 @@ def _check_encoding(arrays: ArrayRecord) -> None:
 
 def _set_arrays(reply: Message, candidate: Candidate) -> None:
     """Replace the arrays of a reply, under the name they came by."""
-    pairs = zip(candidate.start.keys, candidate.state.values(), strict=True)
-    arrays = ArrayRecord({key: Array(encode(tensor)) for key, tensor in pairs})
+    forwarded = forwarded_arrays(candidate)
+    arrays = ArrayRecord({key: Array(array) for key, array in forwarded.items()})
     content: RecordDict = reply.content
     content[next(iter(content.array_records))] = arrays
 

@@ -10,7 +10,7 @@ the scoring has a threshold for bans, only drops below it count: with M given, h
 clients are dropped too when fewer than M are malicious.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -143,16 +143,22 @@ class Ledger:
         return found
 
     def note(
-        self, decisions: Sequence[Decision], threshold: float | None = None
+        self,
+        decisions: Sequence[Decision],
+        threshold: float | None = None,
+        *,
+        excused: Collection[str] = (),
     ) -> tuple[str, ...]:
         """Note a round's decisions, and name those banned from now on.
 
         Parameters
         ----------
         decisions
-            What became of each client; none where the round was skipped.
+            What became of each client.
         threshold
             Where the scoring has one, drops with a higher score tell nothing.
+        excused
+            Ids of clients of whom this round tells nothing.
         """
         self.num_rounds += 1
         if self.reputation is None:
@@ -162,7 +168,8 @@ class Ledger:
             return ()
         share_dropped = _share_dropped(decisions)
         for decision in decisions:
-            if not _is_by_number(decision, threshold):
+            is_excused = decision.client_id in excused
+            if not is_excused and not _is_by_number(decision, threshold):
                 self._weigh(decision, share_dropped, self.reputation)
         return self._ban(decisions, self.reputation)
 

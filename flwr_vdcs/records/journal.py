@@ -36,7 +36,7 @@ class Journal:
         self._told_of_insensitivity = not needs_sensitivity
         self._told_of_silence = False
         self._told_of_likeness = False
-        self._notes: set[str] = set()
+        self._told: set[str] = set()
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
@@ -50,7 +50,7 @@ class Journal:
             report.num_kept,
             report.num_dropped,
             report.num_quarantined,
-            f", banned {report.num_banned}" if report.num_banned else "",
+            _unusual(report),
             report.seconds,
         )
         if report.skipped:
@@ -101,8 +101,8 @@ class Journal:
 
     def _note_scoring(self, report: RoundReport) -> None:
         """Pass on once what the scoring says of the whole round."""
-        if report.note and report.note not in self._notes:
-            self._notes.add(report.note)
+        if report.note and report.note not in self._told:
+            self._told.add(report.note)
             logger.warning(
                 "Round %d: the scoring finds that %s.", report.server_round, report.note
             )
@@ -147,6 +147,13 @@ class Journal:
             type(problem).__name__,
             exc_info=problem,
         )
+
+    def note_once(self, notices: Sequence[str]) -> None:
+        """Say what is said of the set-up and not of a round, each of it once."""
+        for notice in notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                logger.warning(notice)
 
     @staticmethod
     def note_shortage(report: RoundReport, quorum: int) -> None:
@@ -218,6 +225,12 @@ class Journal:
                 audit_log.path,
                 error,
             )
+
+
+def _unusual(report: RoundReport) -> str:
+    """Count what most rounds have none of."""
+    counts = {"banned": report.num_banned, "idle": report.num_idle}
+    return "".join(f", {name} {count}" for name, count in counts.items() if count)
 
 
 def _shortage(num_malicious: int) -> tuple[str, str]:

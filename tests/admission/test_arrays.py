@@ -159,7 +159,7 @@ def test_infinite_values_are_kept_as_long_as_nobody_changes_them(
     replies = [reply(node, content(arrays)) for node, arrays in enumerate([*kept, lie])]
     found, _ = configured(strategy, start).aggregate_train(1, replies)
     report = strategy.reports[0]
-    assert (report.num_quarantined, report.num_dropped) == (1, num_malicious)
+    assert (report.num_quarantined, report.num_dropped) == (1, 0)
     assert report.decisions[5].reason.startswith("mask: expected finite values")
     assert np.array_equal(found["mask"].numpy(), start["mask"])
     assert np.isfinite(found["body.weight"].numpy()).all()

@@ -28,7 +28,7 @@ from tests.federation import (
 EVALUATION_LIES = {
     "no metrics": (RecordDict(), "exactly one MetricRecord, found 0"),
     "extra metric": (content(None, metrics(more=1)), "not theirs 'metric more'"),
-    "zero weight": (content(None, metrics(num_examples=0)), "found 0"),
+    "negative weight": (content(None, metrics(num_examples=-1)), "found -1"),
     "no weight": (content(None, {"train_loss": 1.0}), "the metric 'num-examples'"),
 }
 

@@ -72,12 +72,12 @@ LIES = {
     "complex numbers": Lie(
         content(with_array("0.bias", np.ones(4, np.complex64))),
         RAISES,
-        r"0\.bias: dtype 'complex64' is no real number",
+        r"0\.bias: expected shape \(4,\), found complex \(4,\)",
     ),
     "strings": Lie(
         content(with_array("0.bias", np.array(list("abcd")))),
         RAISES,
-        r"0\.bias: dtype '<U1' is no real number",
+        r"0\.bias: dtype '<U1' is no number",
     ),
     "fractions for counts": Lie(
         content(with_array("1.num_batches_tracked", np.array(0.5, np.float32))),
@@ -106,7 +106,7 @@ LIES = {
     "numbers wider than 64 bits": Lie(
         content(with_array("0.bias", HONEST[0]["0.bias"].astype(np.longdouble))),
         IGNORED,
-        r"0\.bias: dtype 'float128' is no real number of up to 64 bits",
+        r"0\.bias: dtype 'float128' is no number that PyTorch can read",
     ),
     "empty arrays": Lie(content({}), RAISES, "expected 9 arrays, found 0"),
     "two array records": Lie(
@@ -146,11 +146,6 @@ LIES = {
         content(FAR, metrics(num_examples=10**12)),
         POISONED,
         "at most 1000 times the median 10, found 1000000000000",
-    ),
-    "no examples": Lie(
-        content(FAR, metrics(num_examples=0)),
-        IGNORED,
-        "expected a positive number, found 0",
     ),
     "negative weight": Lie(
         content(FAR, metrics(num_examples=-49)), POISONED, "found -49"
@@ -226,7 +221,7 @@ def test_a_crowd_of_every_lie_is_quarantined():
     strategy = wrapped(num_malicious=1)
     found = aggregate(strategy, [*honest_replies(), *crowd])
     [report] = strategy.reports
-    assert (report.num_quarantined, report.num_dropped) == (len(LIES), 1)
+    assert (report.num_quarantined, report.num_dropped) == (len(LIES), 0)
     assert all(np.isfinite(array.numpy()).all() for array in found.values())
 
 
@@ -239,9 +234,10 @@ def test_only_liars_keep_the_model():
     assert not strategy.reports[0].skipped
 
 
-def test_quarantined_clients_do_not_count_towards_num_malicious():
-    """One liar and one dropped client leave four of six."""
-    strategy = wrapped(num_malicious=1)
+@pytest.mark.parametrize(("num_malicious", "num_dropped"), [(1, 0), (2, 1), (0.4, 1)])
+def test_the_quarantined_count_among_the_malicious(num_malicious, num_dropped):
+    """One of M liars is found already; of six a fraction of 0.4 is two."""
+    strategy = wrapped(num_malicious=num_malicious)
     aggregate(strategy, [liar(LIES["NaN"]), *honest_replies()])
     [report] = strategy.reports
-    assert (report.num_kept, report.num_dropped, report.num_quarantined) == (4, 1, 1)
+    assert (report.num_dropped, report.num_quarantined) == (num_dropped, 1)

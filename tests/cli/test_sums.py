@@ -18,7 +18,7 @@ from flwr_vdcs.cli.reporting.settings import settings_of
 from flwr_vdcs.report import OUT_OF_MEMORY
 from tests.cli.logs import a_round, decision, three_rounds, write
 
-VERDICTS = ["kept", "dropped", "quarantined", "banned"]
+VERDICTS = ["kept", "idle", "dropped", "quarantined", "banned"]
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_histories_count_by_hand(read):
     """b: dropped twice of two updates, then banned; c: quarantined once, kept twice."""
     table = histories(read(three_rounds()))
     assert list(table.index) == ["b", "c", "a"]
-    assert table.loc["a", VERDICTS].tolist() == [3, 0, 0, 0]
-    assert table.loc["b", VERDICTS].tolist() == [0, 2, 0, 1]
-    assert table.loc["c", VERDICTS].tolist() == [2, 0, 1, 0]
+    assert table.loc["a", VERDICTS].tolist() == [3, 0, 0, 0, 0]
+    assert table.loc["b", VERDICTS].tolist() == [0, 0, 2, 0, 1]
+    assert table.loc["c", VERDICTS].tolist() == [2, 0, 0, 1, 0]
     assert table["not_kept"].to_dict() == {"a": 0, "b": 3, "c": 1}
     assert table["evaluations"].to_dict() == {"a": 0, "b": 0, "c": 1}
     assert table["share_dropped"].to_dict() == {"a": 0.0, "b": 1.0, "c": 0.0}
@@ -97,6 +97,19 @@ def test_the_headline_of_a_quiet_log(read):
     log = read([a_round(1, [decision("a"), decision("b")])])
     expected = "In 1 round with 2 clients, every update was kept."
     assert headline(1, histories(log)) == expected
+
+
+def test_clients_with_nothing_to_train_on_are_not_accused(read):
+    """They are counted, and neither dropped nor something to look at."""
+    log = read([a_round(1, [decision("a"), decision("b", "idle", reason="nothing")])])
+    table = histories(log)
+    assert table.loc["b", VERDICTS].tolist() == [0, 1, 0, 0, 0]
+    assert table.loc["b", "not_kept"] == 0
+    assert math.isnan(table.loc["b", "share_dropped"])
+    expected = (
+        "In 1 round with 2 clients, every update of a client that had trained was kept."
+    )
+    assert headline(1, table) == expected
 
 
 def test_words_are_joined_as_in_a_sentence():

@@ -111,7 +111,7 @@ def test_each_update_gets_a_verdict():
     """Quarantined, dropped and kept clients; the scoring's word is in the reason."""
     candidates = scored([0.1, None, 0.9, 0.8], explanation="it is long")
     candidates[1].verdict, candidates[1].reason = "quarantined", "bad"
-    assert select(candidates, 1, None) == Selection(1)
+    assert select(candidates, 2, None) == Selection(1)
     verdicts = [each.verdict for each in candidates]
     assert verdicts == ["dropped", "quarantined", "kept", "kept"]
     assert candidates[0].reason == "among the 1 lowest of 3 scores: it is long"

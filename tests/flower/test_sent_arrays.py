@@ -41,7 +41,7 @@ def moved(arrays, step):
 
 
 def noisy(arrays, client, scale=0.01):
-    """Train a little: all the same way, with noise; the attacker's has 1,000 times it."""
+    """Train the same way with noise, of which the attacker has 1,000 times as much."""
     generator = np.random.default_rng(client)
     scale *= 1000 if client == ATTACKER else 1
     names = dict(NET.named_parameters())

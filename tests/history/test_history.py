@@ -142,7 +142,7 @@ def test_it_is_saved_when_the_wrapped_strategy_has_aggregated(tmp_path):
 def test_a_skipped_round_is_saved_too(tmp_path):
     """The wrapped strategy has nothing to aggregate in it."""
     path = tmp_path / "state.json"
-    strategy = plugin(FedAvg(), state_path=path)
+    strategy = plugin(FedAvg(), state_path=path, num_malicious=1)
     nodes = InProcessGrid({n: honest_client(n) for n in (1, 2)})
     strategy.start(nodes, record_of(arrays_of(NET)), num_rounds=2)
     assert [report.skipped for report in strategy.reports] == [True, True]

@@ -109,7 +109,9 @@ def test_rounds_of_a_run_are_remembered(num_malicious):
 def test_a_round_that_is_skipped_is_not_remembered():
     """Two updates tell nothing about either."""
     seen: list[dict] = []
-    strategy = plugin(on_round=lambda _: seen.append(strategy.state_dict()))
+    strategy = plugin(
+        on_round=lambda _: seen.append(strategy.state_dict()), num_malicious=1
+    )
     strategy.strategy.min_available_nodes = strategy.strategy.min_train_nodes = 2
     grid = InProcessGrid({node: honest_client(node) for node in (1, 2)})
     strategy.start(grid, record_of(arrays_of(mlp())), num_rounds=1)

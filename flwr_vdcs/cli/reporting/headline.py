@@ -18,7 +18,8 @@ def headline(num_rounds: int, histories: pd.DataFrame) -> str:
     rounds, clients = plural(num_rounds, "round"), plural(len(histories), "client")
     most = histories["not_kept"].max()
     if most == 0:
-        return f"In {rounds} with {clients}, every update was kept."
+        trained = " of a client that had trained" if histories["idle"].any() else ""
+        return f"In {rounds} with {clients}, every update{trained} was kept."
     prominent = histories[histories["not_kept"] >= STANDS_OUT * most]
     names = [
         f"{shortened(client['client'])} ({_worst(client)})"

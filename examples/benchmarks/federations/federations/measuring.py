@@ -30,6 +30,9 @@ FALSE_ALARM_RATES = (0.05, 0.01, 0.001)
 
 FALSE_ALARMS = ["federation", "scores", *map(str, FALSE_ALARM_RATES)]
 
+NOT_REFUSED = frozenset({"kept", "idle"})
+"""Verdicts that take nothing from a hospital: an idle one has sent nothing new."""
+
 PLAIN, HONEST_ALONE, AUTO = "no plugin", "honest alone", "hardened, auto"
 
 
@@ -114,9 +117,9 @@ def _verdicts(rows: Iterable[Row]) -> Row:
     liars = [row for row in rows if int(row["lies"])]
     by_client: dict[str, list[bool]] = {}
     for row in honest:
-        by_client.setdefault(row["client"], []).append(row["verdict"] == "kept")
+        by_client.setdefault(row["client"], []).append(row["verdict"] in NOT_REFUSED)
     data = sum(int(row["examples"]) for row in honest)
-    kept = sum(int(row["examples"]) for row in honest if row["verdict"] == "kept")
+    kept = sum(int(row["examples"]) for row in honest if row["verdict"] in NOT_REFUSED)
     return {
         "worst honest kept": round(min(map(mean, by_client.values())), 4),
         "honest data kept": round(kept / data, 4),

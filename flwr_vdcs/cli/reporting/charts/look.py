@@ -5,6 +5,7 @@ from typing import Any
 
 COLOURS: Mapping[str, str] = {
     "kept": "#dbe7f0",
+    "idle": "#009e73",
     "dropped": "#e69f00",
     "quarantined": "#0072b2",
     "banned": "#3d3d3d",
@@ -13,6 +14,7 @@ COLOURS: Mapping[str, str] = {
 
 MARKS: Mapping[str, str] = {
     "kept": "",
+    "idle": "I",
     "dropped": "D",
     "quarantined": "Q",
     "banned": "B",

@@ -6,7 +6,7 @@ import pandas as pd
 
 from flwr_vdcs.cli.reporting.reading.log import Log, LoggedRound
 
-VERDICTS = ("kept", "dropped", "quarantined", "banned")
+VERDICTS = ("kept", "idle", "dropped", "quarantined", "banned")
 """From the mildest to the severest."""
 
 COLUMNS = (

@@ -7,6 +7,7 @@ import pandas as pd
 from flwr_vdcs.cli.reporting.reading.decisions import VERDICTS
 
 NOT_KEPT = ["dropped", "quarantined", "banned"]
+"""What calls for attention; a client that had nothing to train on does not."""
 
 
 def histories_of(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -16,8 +17,9 @@ def histories_of(decisions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row for each client id: ``client``, its name; how often it was ``kept``,
-        ``dropped``, ``quarantined`` and ``banned`` in training; ``not_kept``, the sum
-        of the last three; ``share_dropped`` of its updates, NaN where it sent none;
+        ``idle``, ``dropped``, ``quarantined`` and ``banned`` in training; ``not_kept``,
+        the sum of the last three; ``share_dropped`` of its updates, NaN where it sent
+        none;
         ``evaluations``, how often its answer to an evaluation was quarantined;
         ``first`` and ``last``, the times of its decisions.
     """
