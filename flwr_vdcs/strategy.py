@@ -43,6 +43,9 @@ BANS_BY_RANK = (
 )
 
 
+HEAD_FOUND = "Virtual consistency: the features are what the layer %r is given"
+
+
 def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     """Show users and editors the constructor's arguments rather than ``__new__``'s."""
     signature = inspect.signature(method)
@@ -74,8 +77,9 @@ class VirtualConsistencyStrategy(Forwarding):
         The strategy to protect; also one that wraps others.
     model : torch.nn.Module
         Gives architecture and key names. It is neither changed nor trained.
-    input_shape : tuple of int
-        Shape of one input, without the batch axis.
+    input_shape : tuple of int, optional
+        Shape of one input, without the batch axis. Needed unless ``virtual_samples`` is
+        given.
     num_malicious : int, float or "auto", default "auto"
         M, how many updates to drop each round. ``"auto"`` drops those whose score is
         below the scoring's threshold, and less than half of them. It needs a scoring
@@ -86,11 +90,13 @@ class VirtualConsistencyStrategy(Forwarding):
     num_virtual_samples : int, default 100
         N, how many virtual samples to draw each round.
     virtual_samples : callable, optional
-        ``(generator, N) -> Tensor`` of shape ``(N, *input_shape)``, instead of
-        standard normal samples: token ids, for example.
-    head : str, optional
-        Name of the final classification layer; its input are the features. Found by
-        running the model if not given.
+        ``(generator, N) -> samples``, instead of standard normal ones: token ids, for
+        example. Samples are a tensor, for ``model(x)``, a tuple, for ``model(*x)``, or
+        a dict, for ``model(**x)``. If ``input_shape`` is given, a tensor must have the
+        shape ``(N, *input_shape)``.
+    head : str or sequence of str, optional
+        Name of the final classification layer, or of several; their input are the
+        features. Found by running the model if not given.
     scoring : str or Scoring, default "hardened"
         ``"hardened"`` looks at all parameters and over the rounds, and clips what is
         kept. ``"paper"`` is the published score. Or an object of your own.
@@ -184,11 +190,11 @@ class VirtualConsistencyStrategy(Forwarding):
         strategy: AnyStrategy,
         *,
         model: nn.Module,
-        input_shape: tuple[int, ...],
+        input_shape: tuple[int, ...] | None = None,
         num_malicious: NumMalicious = "auto",
         num_virtual_samples: int = 100,
         virtual_samples: VirtualSamples | None = None,
-        head: str | None = None,
+        head: str | Sequence[str] | None = None,
         scoring: str | Scoring = "hardened",
         equal_weights: bool = False,
         report_only: bool = False,
@@ -238,6 +244,10 @@ class VirtualConsistencyStrategy(Forwarding):
         changes = self._examiner.is_protecting and not self._report_only
         if changes and (warning := caution(strategy)):
             logger.warning(warning)
+        for warning in self._examiner.cautions:
+            logger.warning(warning)
+        if head is None:
+            logger.info(HEAD_FOUND, self._examiner.probe.head)
         if reputation and self._examiner.scoring.ban_threshold is None:
             logger.warning(BANS_BY_RANK, self._examiner.scoring.name)
         self._is_constructed = True

@@ -67,6 +67,7 @@ class Journal:
                 report.server_round,
             )
         self._note_likeness(report)
+        self._note_scoring(report)
         self._note_idleness(report)
         self._note_insensitivity(report)
         if problem is not None and not report.skipped:
@@ -123,6 +124,14 @@ class Journal:
                 'attacks can pass. Use scoring="hardened", name another `head`, or let '
                 "a layer before it train.",
                 report.server_round,
+            )
+
+    def _note_scoring(self, report: RoundReport) -> None:
+        """Pass on once what the scoring says of the whole round."""
+        if report.note and report.note not in self._told:
+            self._told.add(report.note)
+            logger.warning(
+                "Round %d: the scoring finds that %s.", report.server_round, report.note
             )
 
     def _note_idleness(self, report: RoundReport) -> None:

@@ -49,6 +49,7 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "margin": 1.0,
         "bans": [],
         "scores_alike": False,
+        "note": "",
         "previous": BEGINNING,
     }
 
