@@ -97,10 +97,7 @@ class Stateful(nn.Module):
 def test_every_run_starts_from_the_models_own_state():
     """Also with more samples than the first run had."""
     model, samples = seeded(Stateful), torch.ones(5, 6, 3)
-    probe_context = context_of(model, samples[:2])
-    context = probe_context.__class__(
-        probe_context.probe, samples, 0, probe_context.global_state
-    )
+    context = context_of(model, samples, tried=2)
     first = context.answers(context.global_state)
     assert torch.equal(context.answers(context.global_state), first)
     assert_close(first, model(samples).detach())
