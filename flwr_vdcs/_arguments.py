@@ -75,6 +75,13 @@ def checked_flag(name: str, value: object) -> bool:
     return value
 
 
+def checked_key(name: str, value: object) -> str | None:
+    """Take a name, or none."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidArgumentError(name, value, "None, or a string")
+    return value
+
+
 def checked_seed(seed: object) -> int | None:
     """Take a seed, or none."""
     if seed is not None and not (_is_int(seed) and 0 <= seed < MAX_SEED):

@@ -55,6 +55,17 @@ class InvalidArgumentError(VirtualConsistencyError, ValueError):
         super().__init__(f"{name}={quoted(given)} is not possible: give {allowed}.")
 
 
+class PositionalArgumentError(VirtualConsistencyError, TypeError):
+    """An argument besides the strategy was given without its name."""
+
+    def __init__(self, num_unnamed: int) -> None:
+        self.num_unnamed = num_unnamed
+        super().__init__(
+            f"{num_unnamed} arguments besides the strategy have no name. Name them: "
+            "VirtualConsistencyStrategy(strategy, model=..., input_shape=...)."
+        )
+
+
 class UnknownScoringError(InvalidArgumentError):
     """``scoring`` names no scoring and is no scoring itself."""
 

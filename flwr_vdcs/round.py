@@ -285,6 +285,7 @@ class Examiner:
                 excused=_excused(decisions, admission.fault, selection),
             ),
             scores_alike=selection.scores_alike,
+            note=scored.note,
         )
         head, width = self.probe.head, self.probe.num_features
         notices = (*start.notices, *admission.notices)

@@ -11,12 +11,24 @@ from torch import nn
 from flwr_vdcs._arguments import (
     check_paths,
     checked_flag,
+    checked_key,
     checked_listeners,
     checked_reputation,
 )
 from flwr_vdcs.decision import NumMalicious
-from flwr_vdcs.errors import InvalidArgumentError, StateError
-from flwr_vdcs.flower import AnyStrategy, adapter_for, caution, metric_keys
+from flwr_vdcs.errors import (
+    InvalidArgumentError,
+    PositionalArgumentError,
+    StateError,
+)
+from flwr_vdcs.flower import (
+    AnyStrategy,
+    Forwarding,
+    MetricKeys,
+    StandIns,
+    adapter_for,
+    caution,
+)
 from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import VirtualSamples
 from flwr_vdcs.records import Journal, Listener, StateFile, logger
@@ -41,7 +53,7 @@ def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     return signature.replace(parameters=parameters)
 
 
-class VirtualConsistencyStrategy:
+class VirtualConsistencyStrategy(Forwarding):
     """Let a strategy aggregate only those updates that are consistent with the others.
 
     Every round the server scores how consistent each client's update is with the
@@ -55,8 +67,9 @@ class VirtualConsistencyStrategy:
     Tolerance into Federated Learning via Virtual Data-Driven Consistency Scoring
     Plugin").
 
-    The object is a strategy of the API that the wrapped one belongs to. Unknown
-    attributes are looked up in the wrapped strategy.
+    The object is a strategy of the API that the wrapped one belongs to. Attributes that
+    are not the plugin's own are read from the wrapped strategy and written to it. If
+    that has a ``start`` of its own, this is what runs, with the checks in it.
 
     Parameters
     ----------
@@ -89,6 +102,18 @@ class VirtualConsistencyStrategy:
         kept. ``"paper"`` is the published score. Or an object of your own.
     equal_weights : bool, default False
         Whether all kept clients weigh the same, whatever they claim (Eq. 20).
+    report_only : bool, default False
+        Whether to decide and report everything and change nothing: the wrapped strategy
+        gets every reply as it came, malformed or not, all clients are asked, and what
+        goes wrong in judging is a warning. With ``num_malicious=0`` alone nobody is
+        dropped, but malformed replies are quarantined.
+    arrays_key : str, optional
+        Name of the record to judge, where replies have several with arrays. Without it
+        this is the one under whose name the model was sent out, else the one with the
+        model's keys. Message API only.
+    weight_key, loss_key : str, optional
+        The metrics by which the wrapped strategy weighs clients, where it has no
+        ``weighted_by_key`` or ``train_loss_key`` that says so. Message API only.
     device : str or torch.device, default "auto"
         Where the features are computed; ``"auto"`` takes Gaudi, CUDA or an Intel GPU
         where there is one, else the CPU.
@@ -110,8 +135,8 @@ class VirtualConsistencyStrategy:
         momentum it is about twice as large as the model. Without it these are forgotten
         at a restart.
     on_round : callable, or a sequence of them, optional
-        Called with each `RoundReport` that the audit log would get. If it raises, a
-        warning is logged.
+        Called with each `RoundReport` that the audit log would get, before the wrapped
+        strategy aggregates the round. If it raises, a warning is logged.
 
     Attributes
     ----------
@@ -133,6 +158,8 @@ class VirtualConsistencyStrategy:
         ``num_malicious`` is not given as a number.
     InvalidArgumentError, NumMaliciousError, DeviceUnavailableError, AuditLogError
         If another argument is not possible here.
+    PositionalArgumentError
+        If an argument besides ``strategy`` has no name.
     StateError
         If the file at ``state_path`` is damaged, or something else.
 
@@ -149,9 +176,12 @@ class VirtualConsistencyStrategy:
     """
 
     strategy: Any
+    _declared: type
 
-    def __new__(cls, strategy: AnyStrategy, **_: Any) -> Self:
+    def __new__(cls, strategy: AnyStrategy, *unnamed: Any, **_: Any) -> Self:
         """Add the adapter for the API that the wrapped strategy belongs to."""
+        if unnamed:
+            raise PositionalArgumentError(len(unnamed))
         adapted: type[Self] = _with(cls, adapter_for(strategy))
         return super().__new__(adapted)
 
@@ -167,6 +197,10 @@ class VirtualConsistencyStrategy:
         head: str | Sequence[str] | None = None,
         scoring: str | Scoring = "hardened",
         equal_weights: bool = False,
+        report_only: bool = False,
+        arrays_key: str | None = None,
+        weight_key: str | None = None,
+        loss_key: str | None = None,
         device: str | torch.device = "auto",
         seed: int | None = None,
         audit_log: str | os.PathLike[str] | None = None,
@@ -191,7 +225,12 @@ class VirtualConsistencyStrategy:
         self._start: RoundStart | None = None
         self._history = History(checked_reputation(reputation))
         self._equal_weights = checked_flag("equal_weights", equal_weights)
-        self._metric_keys = metric_keys(strategy)
+        self._report_only = checked_flag("report_only", report_only)
+        self._arrays_key = checked_key("arrays_key", arrays_key)
+        self._given_keys = MetricKeys(
+            checked_key("weight_key", weight_key), checked_key("loss_key", loss_key)
+        )
+        self._stand_ins = StandIns(strategy)
         self._save_arrays = checked_flag("save_arrays", save_arrays)
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()
@@ -202,7 +241,8 @@ class VirtualConsistencyStrategy:
             self._examiner.num_malicious,
             needs_sensitivity=self._examiner.scoring.needs_sensitivity,
         )
-        if self._examiner.is_protecting and (warning := caution(strategy)):
+        changes = self._examiner.is_protecting and not self._report_only
+        if changes and (warning := caution(strategy)):
             logger.warning(warning)
         for warning in self._examiner.cautions:
             logger.warning(warning)
@@ -210,12 +250,13 @@ class VirtualConsistencyStrategy:
             logger.info(HEAD_FOUND, self._examiner.probe.head)
         if reputation and self._examiner.scoring.ban_threshold is None:
             logger.warning(BANS_BY_RANK, self._examiner.scoring.name)
+        self._is_constructed = True
 
     __signature__ = _without_self(__init__)
 
-    def __getnewargs__(self) -> tuple[AnyStrategy]:
-        """Let copies be made."""
-        return (self.strategy,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let copies be made, though the class is put together at construction."""
+        return _empty, (type(self)._declared, adapter_for(self.strategy)), vars(self)
 
     @property
     def reports(self) -> list[RoundReport]:
@@ -280,13 +321,15 @@ class VirtualConsistencyStrategy:
             f"│\t├── Head: {probe.head!r} ({probe.num_features} features)",
             f"│\t├── Device: {examiner.device}",
             f"│\t├── Equal weights: {self._equal_weights}",
+            f"│\t├── Report only: {self._report_only}",
             f"│\t├── Reputation: {reputation or '(none)'}",
             f"│\t├── State: {state.path if state else '(none)'}",
             f"│\t└── Audit log: {log.path if log else '(none)'}",
         ):
             logger.info("\t%s", line)
         if hasattr(self.strategy, "summary"):
-            self.strategy.summary()
+            with self._stand_ins.off():
+                self.strategy.summary()
 
     def _resume(self) -> None:
         """Go on from the saved state, if there is one."""
@@ -317,15 +360,15 @@ class VirtualConsistencyStrategy:
         """Name the wrapped strategy."""
         return f"VirtualConsistencyStrategy({self.strategy!r})"
 
-    def __getattr__(self, name: str) -> Any:
-        """Look up what this class does not have in the wrapped strategy."""
-        if name.startswith("_") or "strategy" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        return getattr(self.strategy, name)
-
 
 def _with(cls: type, adapter: type) -> Any:
     """Make the class a strategy of the adapter's API, unless it is one already."""
     if issubclass(cls, adapter):
         return cls
-    return type(cls.__name__, (cls, adapter), {"__module__": cls.__module__})
+    own = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_declared": cls}
+    return type(cls.__name__, (cls, adapter), own)
+
+
+def _empty(cls: type, adapter: type) -> Any:
+    """Make an object whose attributes are still to come."""
+    return object.__new__(_with(cls, adapter))

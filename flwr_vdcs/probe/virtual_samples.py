@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,11 +23,13 @@ NUM_SAMPLES_TO_TRY = 2
 
 def gaussian(input_shape: tuple[int, ...]) -> VirtualSamples:
     """Draw standard normal samples of one input shape (Section 3.2, step 1)."""
+    return partial(_normal, input_shape)
 
-    def draw(generator: torch.Generator, num_samples: int) -> Tensor:
-        return torch.randn((num_samples, *input_shape), generator=generator)
 
-    return draw
+def _normal(
+    input_shape: tuple[int, ...], generator: torch.Generator, num_samples: int
+) -> Tensor:
+    return torch.randn((num_samples, *input_shape), generator=generator)
 
 
 def round_seed(seed: int | None, server_round: int) -> int:

@@ -21,8 +21,8 @@ class AuditLog:
 
     Each line carries the SHA-256 of the line before, so that a line changed, removed
     or put in later shows. The file is opened anew for every line, so it may be rotated
-    between rounds; the first line of the new file carries the hash of the old one's
-    last.
+    between rounds, after a full disk too; the first line of the new file carries the
+    hash of what was written last into the old one.
 
     Raises
     ------
@@ -49,15 +49,22 @@ class AuditLog:
         with self._open() as file:
             fresh = "\n" if _ends_within_a_line(file) else ""
             head = self._head or _head_of(file)
-            self._head = None  # if the write fails, the file tells what it left
             line = _to_json(report, head)
-            data = f"{fresh}{line}\n".encode()
-            if file.write(data) != len(data):
-                raise OSError("the disk took only part of the line")
+            try:
+                _write(file, f"{fresh}{line}\n".encode())
+            except OSError:
+                left = file.seek(0, os.SEEK_END)
+                self._head = _head_of(file) if left else head
+                raise
             self._head = line_hash(line.encode())
 
     def _open(self) -> IO[bytes]:
         return self.path.open("ab+", buffering=0)
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    if file.write(data) != len(data):
+        raise OSError("the disk took only part of the line")
 
 
 def line_hash(line: bytes) -> str:

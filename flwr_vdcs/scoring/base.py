@@ -38,6 +38,9 @@ class Judgement:
         How much of each array's delta goes on, from 0 to 1, if the update is kept: one
         row for each client, one column for each floating-point array of the global
         state, in its order. With None all of it does.
+    note : str
+        What is to be said of the whole round, as that its scores tell nothing; it is
+        logged once and stands in the report.
     """
 
     scores: Float[Tensor, " clients"]
@@ -45,6 +48,7 @@ class Judgement:
     remembered: Mapping[str, Float[Tensor, " clients"]] = field(default_factory=dict)
     norms: Float[Tensor, " clients"] | None = None
     shares: Float[Tensor, "clients arrays"] | None = None
+    note: str = ""
 
 
 class Scoring(ABC):

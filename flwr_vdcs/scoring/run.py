@@ -36,10 +36,13 @@ class Scored:
         How much the features vary with the virtual samples; None without any.
     problem
         Why the server could not score at all.
+    note
+        What the scoring says of the whole round.
     """
 
     sensitivity: float | None = None
     problem: Exception | None = None
+    note: str = ""
 
 
 def score(
@@ -67,9 +70,10 @@ def score(
     try:
         seen, features = _look_at(candidates, context, scoring)
         sensitivity = _sensitivity(features)
-        if len(seen) >= MIN_SCORED:
-            _judge(seen, stacked(features), scoring)
-        return Scored(sensitivity)
+        if len(seen) < MIN_SCORED:
+            return Scored(sensitivity)
+        judged = _judge(seen, stacked(features), scoring)
+        return Scored(sensitivity, note=judged.note)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -191,7 +195,9 @@ def _sensitivity(seen: Sequence[Any]) -> float | None:
     return mean if mean is not None and isfinite(mean) else None
 
 
-def _judge(seen: Sequence[Candidate], features: Features, scoring: Scoring) -> None:
+def _judge(
+    seen: Sequence[Candidate], features: Features, scoring: Scoring
+) -> Judgement:
     """Let the scoring judge the round, and note what it says of each update."""
     known = _with_claims(_recalling(features, seen, scoring), seen, scoring)
     found = scoring.judge(known)
@@ -203,6 +209,7 @@ def _judge(seen: Sequence[Candidate], features: Features, scoring: Scoring) -> N
         else:
             candidate.failure = "its score is not finite"
     _note(seen, judged)
+    return judged
 
 
 def _note(seen: Sequence[Candidate], judged: Judgement) -> None:

@@ -1,13 +1,25 @@
 """Federations as hospitals are: who gets what, and what is counted of a run."""
 
 from itertools import product
+from math import nan
 
 import numpy as np
 import pytest
 import torch
+from federations import tasks
 from federations.attacking import choose_liars
 from federations.catalogue import federations
-from federations.measuring import FIELDS, HONEST_ALONE, PLAIN, RUN, rows_of, summarise
+from federations.commit import commit
+from federations.measuring import (
+    AUTO,
+    FIELDS,
+    HONEST_ALONE,
+    PLAIN,
+    RUN,
+    count_false_alarms,
+    rows_of,
+    summarise,
+)
 from federations.samples import Samples, deal_shards, divide, scaled
 from federations.simulation import Simulation, hardened, plain
 
@@ -61,7 +73,7 @@ def test_names_are_unique_and_some_are_held_out():
 def row(rule: str, server_round: int, client: int, verdict: str, metric: float) -> dict:
     """Make a row of a federation of an honest client of 30 and a liar of 10."""
     values = ("f", False, "reversed", "smallest", 0, rule, server_round, metric, 0.5)
-    values += ("", client, (30, 10)[client], client, verdict, "", "")
+    values += ("", client, (30, 10)[client], client, verdict, "", "", "c")
     return dict(zip(FIELDS, map(str, values), strict=True))
 
 
@@ -80,6 +92,50 @@ def test_a_run_is_put_beside_the_same_without_the_plugin():
     assert (line["without plugin"], line["honest alone"]) == (0.4, 0.8)
     assert (line["worst honest kept"], line["honest data kept"]) == (0.5, 0.5)
     assert (line["honest dropped"], line["liars dropped"]) == (0.5, 1)
+    assert line["commit"] == "c"
+
+
+def score_of(federation: str, score: str, **others: str) -> dict:
+    """Make a row of a held-out federation that nobody attacks."""
+    run = {"federation": federation, "is held out": "True", "attack": "none"}
+    return {**run, "rule": AUTO, "score": score, **others}
+
+
+def test_false_alarms_by_hand():
+    """Of scores -0.5, -0.7, -1.1 and -1.6 three, two and one are below.
+
+    The thresholds ln(alpha) / ln(100) are -0.65, -1 and -1.5.
+    """
+    rows = [
+        *(score_of("f", score) for score in ("-0.5", "-0.7", "-1.1", "-1.6")),
+        score_of("g", "0.3"),
+        score_of("g", ""),
+        score_of("g", "-9", attack="reversed"),
+        score_of("g", "-9", rule="hardened, M given"),
+        score_of("h", "-9", **{"is held out": "False"}),
+    ]
+    assert [list(line.values()) for line in count_false_alarms(rows)] == [
+        ["f", 4, 0.75, 0.5, 0.25],
+        ["g", 1, 0, 0, 0],
+        ["all", 5, 0.6, 0.4, 0.2],
+    ]
+
+
+def test_without_a_clone_there_is_no_commit(monkeypatch):
+    """As in an unpacked archive, or where git is not installed."""
+    monkeypatch.setenv("PATH", "")
+    assert commit() == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"), [((1, 3), 1), ((2, 2), 0), ((1e9, 3), -1), ((nan, 3), -1)]
+)
+def test_explained_variance_is_least_for_a_model_that_is_broken(answers, expected):
+    """R² of two values: perfect, the mean, far off, and no number at all."""
+    found = tasks.REGRESSION.metric(
+        torch.tensor(answers)[:, None].float(), torch.tensor([1.0, 3.0])
+    )
+    assert found == pytest.approx(expected)
 
 
 def test_a_federation_is_protected_from_a_reversed_hospital():

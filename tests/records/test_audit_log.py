@@ -13,6 +13,7 @@ from flwr_vdcs.errors import AuditLogError
 from flwr_vdcs.records.audit_log import BEGINNING, AuditLog
 from flwr_vdcs.records.journal import Journal
 from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.verification import verify
 
 
 def report(server_round: int = 1) -> RoundReport:
@@ -48,6 +49,7 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "margin": 1.0,
         "bans": [],
         "scores_alike": False,
+        "note": "",
         "previous": BEGINNING,
     }
 
@@ -116,3 +118,45 @@ def test_a_line_taken_in_part_is_ended_by_the_next(tmp_path, monkeypatch):
     log.append(report(2))
     _, second = path.read_text().splitlines()
     assert json.loads(second)["server_round"] == 2
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_log_that_is_rotated_after_a_full_disk_is_whole(tmp_path, monkeypatch, share):
+    """The chain goes on from what was written last, torn or not."""
+    path, kept = tmp_path / "audit.jsonl", tmp_path / "kept.jsonl"
+    log = AuditLog(path)
+    for server_round in (1, 2):
+        log.append(report(server_round))
+
+    def fill(file, data):
+        file.write(data[: int(share * len(data))])
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flwr_vdcs.records.audit_log._write", fill)
+        with pytest.raises(OSError, match="no space"):
+            log.append(report(3))
+    path.rename(kept)
+    log.append(report(4))
+    found = verify([kept, path])
+    assert found.is_whole, found.problem
+
+
+def test_a_write_that_fails_in_a_new_file_goes_on_from_the_old_one(
+    tmp_path, monkeypatch
+):
+    """The disk may still be full after the rotation."""
+    path, kept = tmp_path / "audit.jsonl", tmp_path / "kept.jsonl"
+    log = AuditLog(path)
+    log.append(report(1))
+    path.rename(kept)
+    with monkeypatch.context() as patched:
+        patched.setattr("flwr_vdcs.records.audit_log._write", _no_space)
+        with pytest.raises(OSError, match="no space"):
+            log.append(report(2))
+    log.append(report(3))
+    assert verify([kept, path]).is_whole
+
+
+def _no_space(file, data):
+    raise OSError("no space left on device")

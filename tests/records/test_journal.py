@@ -30,3 +30,19 @@ def test_equal_scores_of_all_clients_are_told_once(flower_log):
     assert line.levelname == "WARNING"
     assert line.getMessage().startswith("Round 2: all clients")
     assert 'scoring="hardened", name another `head`' in line.getMessage()
+
+
+def test_what_the_scoring_says_of_a_round_is_told_once(flower_log):
+    """Each sentence, with the first round that it is said of."""
+    journal = Journal(None)
+    notes = ["", "nobody knows", "all do", "all do"]
+    for server_round, note in enumerate(notes, 1):
+        report = RoundReport(server_round, (), 0, "own", "cpu", 0, 0.0, note=note)
+        journal.note_training(report)
+    told = [r.getMessage() for r in flower_log.records if r.levelname == "WARNING"]
+    assert told == [
+        f"Round {n}: the scoring finds that {notes[n - 1]}." for n in (2, 3)
+    ]
+    assert [each.note for each in journal.reports] == ["", "nobody knows"] + [
+        "all do"
+    ] * 2

@@ -248,6 +248,15 @@ class Counting(Own):
         return Judgement(features["d"][:, 0], reasons, {"times": times})
 
 
+def test_what_is_said_of_the_whole_round_is_passed_on():
+    """Empty where the scoring says nothing, or nothing is scored."""
+    own = Own(lambda step: step)
+    own.judge = lambda found: Judgement(own.scores(found), note="nobody knows")
+    assert scored(own, 1.0, 2.0)[1].note == "nobody knows"
+    assert scored(own, 1.0)[1].note == ""
+    assert scored(Own(lambda step: step), 1.0, 2.0)[1].note == ""
+
+
 def test_a_judgement_has_reasons_and_what_is_to_be_remembered():
     """At the clients' places; new clients have zeros."""
     counting = Counting(lambda delta: {"d": delta})

@@ -17,8 +17,9 @@ from typing import Annotated, Any
 import torch
 import typer
 from federations.catalogue import federations
+from federations.commit import commit
 from federations.federation import Federation
-from federations.measuring import FIELDS, HONEST_ALONE, PLAIN, RUN, rows_of
+from federations.measuring import AUTO, FIELDS, HONEST_ALONE, PLAIN, RUN, rows_of
 from federations.simulation import MakeStrategy, Simulation, hardened, plain
 from rich.progress import track
 from rows import Rows
@@ -26,7 +27,7 @@ from rows import Rows
 RULES: dict[str, tuple[MakeStrategy, bool]] = {
     PLAIN: (plain, False),
     HONEST_ALONE: (plain, True),
-    "hardened, auto": (hardened(is_told=False), False),
+    AUTO: (hardened(is_told=False), False),
     "hardened, M given": (hardened(is_told=True), False),
 }
 """By its name the strategy, and whether the liars are left out."""
@@ -35,13 +36,13 @@ ALWAYS = (PLAIN, HONEST_ALONE)
 
 
 def play(
-    federation: Federation, run: dict[str, Any], device: str
+    federation: Federation, run: dict[str, Any], device: str, made_by: str
 ) -> Iterator[dict[str, Any]]:
     """Run one federation with one rule, and give its rows."""
     make_strategy, without_liars = RULES[run["rule"]]
     simulation = Simulation(federation, run["seed"], run["attack"], run["who"], device)
     for played in simulation.play(make_strategy, without_liars=without_liars):
-        yield from map(dict, rows_of(run, simulation, played))
+        yield from map(dict, rows_of(run, simulation, played, made_by))
 
 
 def main(
@@ -71,7 +72,7 @@ def main(
     rows = Rows(output, FIELDS)
     known = {tuple(row[name] for name in RUN) for row in rows.read()}
     chosen = [f for f in federations(heart, blood_cells) if not only or f.name in only]
-    rules = (*ALWAYS, *(rule or ["hardened, auto"]))
+    rules = (*ALWAYS, *(rule or [AUTO]))
     attacks = [each.partition(":")[::2] for each in attack or ["none:"]]
     missing = [
         (federation, run)
@@ -83,8 +84,9 @@ def main(
         )
         not in known
     ]
+    made_by = commit()
     for federation, run in track(missing, description="runs"):
-        rows.extend(list(play(federation, run, device)))
+        rows.extend(list(play(federation, run, device, made_by)))
 
 
 def _run(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 STYLES = {"dropped": "bold red", "quarantined": "bold magenta", "banned": "bold red"}
 
@@ -37,14 +38,21 @@ def lay_out_audit(
             score, verdict = decision["score"], decision["verdict"]
             table.add_row(
                 str(line["server_round"]),
-                _name(decision, names),
+                _literal(_name(decision, names)),
                 verdict,
                 "" if score is None else f"{score:.2f}",
-                decision["reason"],
+                _literal(decision["reason"]),
                 style=STYLES.get(verdict),
             )
         table.add_section()
     return table
+
+
+def _literal(sent: str) -> Text:
+    """Show what a client has a say in as it is: no markup, no control characters."""
+    return Text(
+        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sent)
+    )
 
 
 def _name(decision: Mapping[str, Any], names: Mapping[str, str]) -> str:

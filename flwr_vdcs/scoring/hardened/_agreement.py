@@ -21,8 +21,8 @@ from flwr_vdcs.scoring.hardened._evidence import (
     VECTORS,
     WEIGHTS,
 )
-from flwr_vdcs.scoring.hardened._likelihood import median
-from flwr_vdcs.scoring.hardened._sizes import MAX_RATIO, Sizes
+from flwr_vdcs.scoring.hardened._likelihood import MAX_RATIO, median
+from flwr_vdcs.scoring.hardened._sizes import Sizes
 
 MOMENTUM, ALIGNMENT, EFFECT = "momentum", "alignment", "effect"
 

@@ -13,6 +13,9 @@ from torch import Tensor
 Clients = Float[Tensor, " clients"]
 Pairs = Float[Tensor, "clients clients"]
 
+MAX_RATIO = 2.0
+"""No norm, gain or share counts for more than so many times what is expected."""
+
 PRIOR_CLIENTS = 2.0
 """What is assumed of a variance counts as much as so many clients do."""
 

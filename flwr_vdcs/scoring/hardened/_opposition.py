@@ -6,8 +6,9 @@ have. It is looked at over all channels, for the weights of the body and for the
 Honest clients have shares of 1, give or take. How much they differ is assumed to be the
 more the fewer classes C there are, :math:`\sigma_0 = 0.4 + 1/(C - 1)`: with many, most
 of what is learned is alike, while with two a hospital of many cases pulls the model the
-other way than one of few. And where clients have little in common, the same differences
-between them are a larger share of it.
+other way than one of few. However alike most are, a few may hold what these lack, so
+1/(C - 1) is the least that is estimated. And where clients have little in common, the
+same differences between them are a larger share of it.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from torch import Tensor
 from flwr_vdcs.scoring.hardened._agreement import ALIGNMENT, CHANNELS
 from flwr_vdcs.scoring.hardened._evidence import HEAD, WEIGHTS
 from flwr_vdcs.scoring.hardened._likelihood import (
+    AGAINST,
+    MAX_RATIO,
     estimate_variance,
     log_ratio_against,
     median,
@@ -33,9 +36,6 @@ PRIOR_SPREAD = 0.4
 
 PRIOR_DIFFERENCE = 0.04
 """Standard deviation that is assumed of honest clients' agreement, for good."""
-
-MOST_SHARE = 2.0
-"""Channels in which a client goes further than this, either way, differ by no more."""
 
 WHOLE = "whole"
 
@@ -62,10 +62,13 @@ class Opposition:
         How far it goes along, in shares of what its peers do; 0 if it cannot be told.
     log_ratio
         Log-likelihood ratio of "against" to "along"; 0 if it cannot be told.
+    most
+        What it would be for a client that goes against the others all the way.
     """
 
     share: Clients
     log_ratio: Clients
+    most: Clients
 
 
 def find_opposition(
@@ -73,11 +76,12 @@ def find_opposition(
 ) -> dict[str, Opposition]:
     """Weigh for each client in each of `WAYS` whether it works against the others."""
     prior = spread_with_classes(PRIOR_SPREAD, num_classes) ** 2
-    return {way: _weigh(way, sums, is_peer, prior) for way in WAYS}
+    least = spread_with_classes(0.0, num_classes) ** 2
+    return {way: _weigh(way, sums, is_peer, prior, least) for way in WAYS}
 
 
 def _weigh(
-    way: str, sums: Sums, is_peer: Bool[Tensor, " clients"], prior: float
+    way: str, sums: Sums, is_peer: Bool[Tensor, " clients"], prior: float, least: float
 ) -> Opposition:
     places = [CHANNELS.index(name) for name in WAYS[way]]
     gained, possible = sums.gained[places], sums.possible[places]
@@ -89,12 +93,16 @@ def _weigh(
     common = common.clamp_min(TINY)
     noise = _noise(possible, sums.seen[places]) / common.square()
     lasting = PRIOR_DIFFERENCE**2 / _typical_square(possible, sums, places)
-    variance = estimate_variance(peers / common[:, None], prior + noise + lasting)
+    assumed = prior + noise + lasting
+    variance = estimate_variance(peers / common[:, None], assumed).clamp_min(least)
     if way == WHOLE:
         variance = variance + _disagreement(gained, possible) / common.square()
     share = torch.where(is_known, share / common, 0.0)
-    ratio = torch.where(is_known, log_ratio_against(share, variance), 0.0)
-    return Opposition(share, ratio)
+    ratio, most = (
+        torch.where(is_known, log_ratio_against(each, variance), 0.0)
+        for each in (share, torch.full_like(share, AGAINST - 1))
+    )
+    return Opposition(share, ratio, most)
 
 
 def _noise(possible: Channels, seen: Channels) -> Clients:
@@ -125,7 +133,7 @@ def _disagreement(gained: Channels, possible: Channels) -> Clients:
     """
     is_known = possible > TINY
     each = torch.where(is_known, gained / possible.clamp_min(TINY), 0.0)
-    each = each.clamp(-MOST_SHARE, MOST_SHARE)
+    each = each.clamp(-MAX_RATIO, MAX_RATIO)
     weight = torch.where(is_known, possible, 0.0)
     weight = weight / weight.sum(0).clamp_min(TINY)
     mean = (weight * each).sum(0)

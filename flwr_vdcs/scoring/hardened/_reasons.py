@@ -1,4 +1,4 @@
-"""Where a client is most suspicious to a sentence that says why."""
+"""What is suspicious, or cannot be told, to a sentence that says so."""
 
 import math
 
@@ -6,6 +6,17 @@ from flwr_vdcs.scoring.hardened._evidence import HEAD, WEIGHTS
 from flwr_vdcs.scoring.hardened._opposition import WHOLE
 
 COPY, GROSS = "copy", "gross"
+
+UNDECIDABLE = (
+    "no client can be told to work against the others, since honest ones may differ "
+    "as much"
+)
+"""Also where nothing is known to be shared, or clients are too few."""
+
+CONTRADICTORY = (
+    "half of the clients or more seem to work against the others, so nobody is accused "
+    "of it"
+)
 
 PARTS = {
     WHOLE: "its updates",

@@ -13,8 +13,20 @@ from flwr_vdcs.scoring.base import Judgement, Scoring
 from flwr_vdcs.scoring.hardened._agreement import compare
 from flwr_vdcs.scoring.hardened._evidence import evidence
 from flwr_vdcs.scoring.hardened._opposition import Opposition, find_opposition
-from flwr_vdcs.scoring.hardened._reasons import COPY, GROSS, reason
-from flwr_vdcs.scoring.hardened._sizes import Sizes, find_gross, measure, usual_length
+from flwr_vdcs.scoring.hardened._reasons import (
+    CONTRADICTORY,
+    COPY,
+    GROSS,
+    UNDECIDABLE,
+    reason,
+)
+from flwr_vdcs.scoring.hardened._sizes import (
+    Sizes,
+    find_gross,
+    measure,
+    unclipped_shares,
+    usual_length,
+)
 from flwr_vdcs.scoring.hardened._sums import REMEMBERED, add_round
 
 FALSE_ALARMS = 0.01
@@ -51,10 +63,13 @@ class HardenedScoring(Scoring):
     -1.2. A short or empty update is no evidence of harm.
 
     If more clients are suspects than can be attackers, fewer than half, then honest
-    ones contradict each other, and nobody is accused of working against the others.
+    ones contradict each other, and nobody is accused of working against the others. The
+    report says so, and says where nobody could be accused at all.
 
     Whatever the score, each array of a kept update is clipped to twice the norm that
-    the other clients' updates, and the claimed numbers of examples, lead to expect.
+    the other clients' updates, and the claimed numbers of examples, lead to expect. If
+    the others have become short since the client was last less than twice as long as
+    expected, it may be as long as it was then.
 
     Attributes
     ----------
@@ -92,7 +107,7 @@ class HardenedScoring(Scoring):
         num_classes = features["classes"][0].item()
         opposition = find_opposition(sums, is_first, num_classes)
         past = features.get(LENGTH, torch.zeros_like(sizes.length))
-        ratios = _decidable(opposition, is_first)
+        ratios, note = _decidable(opposition, is_first)
         ratios[GROSS] = find_gross(sizes, past, is_first, num_classes)
         strongest = torch.stack(list(ratios.values())).max(0)
         suspicion = strongest.values / LIMIT
@@ -101,20 +116,26 @@ class HardenedScoring(Scoring):
             -torch.where(is_first, suspicion, suspicion.clamp_min(COPIED)),
             _reasons(places, is_first, opposition, sizes),
             {**sums.remembered(), LENGTH: usual_length(sizes, past)},
-            shares=sizes.shares,
+            shares=unclipped_shares(sizes, past),
+            note=note,
         )
 
 
 def _decidable(
     opposition: Mapping[str, Opposition], is_first: Bool[Tensor, " clients"]
-) -> dict[str, Clients]:
-    """Give the log-likelihood ratios, unless too many clients are suspects."""
+) -> tuple[dict[str, Clients], str]:
+    """Give the log-likelihood ratios, unless too many clients are suspects.
+
+    If nobody can be accused, a sentence says why.
+    """
     ratios = {way: each.log_ratio for way, each in opposition.items()}
     strongest = torch.stack(list(ratios.values())).amax(0)
     suspects = is_first & (strongest > SUSPECT * LIMIT)
-    if suspects.sum() <= (len(is_first) - 1) // 2:
-        return ratios
-    return {way: ratio.clamp_max(0.0) for way, ratio in ratios.items()}
+    if suspects.sum() > (len(is_first) - 1) // 2:
+        silent = {way: ratio.clamp_max(0.0) for way, ratio in ratios.items()}
+        return silent, CONTRADICTORY
+    most = max(each.most.max().item() for each in opposition.values())
+    return ratios, UNDECIDABLE if most < LIMIT else ""
 
 
 def _reasons(

@@ -5,6 +5,9 @@ slope of logarithms of norms on those of claimed numbers of examples, by repeate
 medians (Siegel, "Robust regression using repeated medians", 1982), which withstand
 nearly half of the clients. Buffers, which follow the data sooner than parameters do,
 have a slope of their own. Who has not moved tells nothing of how long updates are.
+
+Honest clients do not finish at the same time. One that is as long as it was when it was
+last about as long as expected has not become long: the others have become short.
 """
 
 import math
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from flwr_vdcs.scoring.hardened._evidence import BUFFERS, GROUPS, TINY
 from flwr_vdcs.scoring.hardened._likelihood import (
+    MAX_RATIO,
     estimate_variance,
     log_ratio_gross,
     median,
@@ -26,9 +30,6 @@ from flwr_vdcs.scoring.hardened._likelihood import (
 
 LEAST_SPREAD = 0.25
 """Standard deviation of logarithms of honest norms, with very many classes."""
-
-MAX_RATIO = 2.0
-"""An array is clipped to so many times its expected norm."""
 
 LEAST_DIFFERENCE = 0.1
 """Claims that differ by less, in logarithms, tell no slope."""
@@ -46,8 +47,8 @@ class Sizes:
     ratios
         Norm of each array over the expected one, at most `MAX_RATIO`; 0 where it has
         not moved.
-    shares
-        How much of each array is left by clipping it to `MAX_RATIO`: 1 if all.
+    away
+        Logarithm of each array's norm over the expected one.
     excess
         Logarithm of each update's norm over the expected one.
     length
@@ -57,7 +58,7 @@ class Sizes:
     """
 
     ratios: Arrays
-    shares: Arrays
+    away: Arrays
     excess: Clients
     length: Clients
     has_moved: Bool[Tensor, " clients"]
@@ -73,10 +74,10 @@ def measure(features: Mapping[str, Tensor]) -> Sizes:
     of_buffers = _growth(*_length(norms, floors, is_buffer), claims)
     growths = torch.where(is_buffer, of_buffers[:, None], growth[:, None])
     logs = norms.maximum(floors).log()
-    away = _less_typical(logs - growths, has_array_moved).exp()
+    away = _less_typical(logs - growths, has_array_moved)
     return Sizes(
-        ratios=torch.where(has_array_moved, away.clamp_max(MAX_RATIO), 0.0),
-        shares=(MAX_RATIO / away).clamp_max(1.0),
+        ratios=torch.where(has_array_moved, away.exp().clamp_max(MAX_RATIO), 0.0),
+        away=away,
         excess=_less_typical((length - growth)[:, None], has_moved[:, None])[:, 0],
         length=length,
         has_moved=has_moved,
@@ -90,10 +91,8 @@ def find_gross(
 
     With few classes one hospital may hold most cases of one of them, and go far where
     the others have little to learn. So the least spread of logarithms of honest norms
-    is `LEAST_SPREAD` + 1 / (C - 1).
-
-    Honest clients do not finish at the same time. One that is as long as it was when it
-    was last as long as the others is not gross: they have become short.
+    is `LEAST_SPREAD` + 1 / (C - 1). Nobody is gross by more than it has grown since it
+    was last about as long as expected.
 
     Parameters
     ----------
@@ -109,6 +108,22 @@ def find_gross(
     variance = estimate_variance(peers, least).clamp_min(least)
     longer = torch.where(past != 0, sizes.length - past, torch.inf).clamp_min(0)
     return log_ratio_gross(sizes.excess.minimum(longer), variance)
+
+
+def unclipped_shares(sizes: Sizes, past: Clients) -> Arrays:
+    """Tell how much of each array is left by clipping it: 1 if all.
+
+    It may have `MAX_RATIO` times the expected norm, or as many times as the client's
+    update would have if it were what it was when it was last about as long as expected.
+
+    Parameters
+    ----------
+    past
+        What `usual_length` noted before; 0 for clients of whom nothing is.
+    """
+    expected = sizes.length - sizes.excess
+    limit = torch.where(past != 0, past - expected, 0.0).clamp_min(math.log(MAX_RATIO))
+    return (limit[:, None] - sizes.away).clamp_max(0).exp()
 
 
 def usual_length(sizes: Sizes, past: Clients) -> Clients:

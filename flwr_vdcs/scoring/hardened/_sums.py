@@ -13,7 +13,8 @@ terms of a round are
 :math:`\pi s^2 / (2K)` is the variance of a median: so much of :math:`\mu^2` is chance.
 The ratio of the sums of g and p is a regression of a client's agreement on what clients
 have in common, corrected for errors in it. Rounds in which they have nothing in common
-count for nothing, and do not wash out those before.
+count for nothing, and do not wash out those before. Nobody gains more in a round than
+twice what the median client does.
 """
 
 import math
@@ -25,16 +26,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flwr_vdcs.scoring.hardened._agreement import CHANNELS
-from flwr_vdcs.scoring.hardened._likelihood import estimate_variance, median
+from flwr_vdcs.scoring.hardened._likelihood import (
+    MAX_RATIO,
+    estimate_variance,
+    median,
+)
 
 FORGETTING = 0.9
 """What is left of a round when the client is scored next: about ten rounds count."""
 
 PRIOR_SPREAD = 0.15
 """Standard deviation that is assumed of how far honest clients go along."""
-
-MAX_CREDIT = 2.0
-"""Nobody gains more in a round than twice what the median client does."""
 
 ROUNDS = "rounds"
 KINDS = ("gained", "possible", "seen", "spread")
@@ -107,7 +109,7 @@ def add_round(
     typical = median(peers).clamp_min(0)[:, None]
     seen = typical.square() / variance
     chance = math.pi / 2 / peers.shape[1] * (typical > 0)
-    gained = typical * along.minimum(MAX_CREDIT * typical) / variance
+    gained = typical * along.minimum(MAX_RATIO * typical) / variance
     return Sums(
         gained=FORGETTING * past.gained + gained,
         possible=FORGETTING * past.possible + seen - chance,

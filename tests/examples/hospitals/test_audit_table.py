@@ -3,6 +3,7 @@
 import json
 import tomllib
 
+import pytest
 from deployment.audit import lay_out_audit, read_names
 from deployment.commands import to_toml
 from rich.console import Console
@@ -50,3 +51,22 @@ def test_run_config_is_toml():
     lines = [to_toml({key: value}) for key, value in config.items()]
     assert tomllib.loads("\n".join(lines)) == config
     assert to_toml(config) == " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    "sent", ["[/]", "[bold red]hospital-1[/bold red]", "[link=http://evil]x[/link]"]
+)
+def test_what_a_client_sends_is_text(sent):
+    """A name of an array is no markup."""
+    decision = {"client_id": "1", "verdict": "quarantined", "score": None}
+    line = {"server_round": 1, "decisions": [{**decision, "reason": sent}]}
+    assert printed([line], {}) == [["1", "1", "quarantined", *sent.split()]]
+
+
+def test_it_cannot_move_the_cursor():
+    """Control characters are replaced."""
+    decision = {"client_id": "1", "verdict": "kept", "score": None}
+    line = {"server_round": 1, "decisions": [{**decision, "reason": "\x1b[2Jgone"}]}
+    assert printed([line], {}) == [
+        ["1", "1", "kept", "\N{REPLACEMENT CHARACTER}[2Jgone"]
+    ]

@@ -106,6 +106,7 @@ def literal_opposition(
         square = max(literal_square(possible[k], spread[k], rounds[k]), 1e-12)
         assumed = prior + chance / common**2 + difference**2 / square
         v = literal_variance([each / common for each in rest], assumed)
+        v = max(v, 1 / (max(num_classes, 2) - 1) ** 2)
         if way == "whole":
             v += literal_disagreement(gained[k], possible[k]) / common**2
         shares[k] = beta[k] / common
@@ -270,6 +271,38 @@ def test_one_of_six_who_is_reversed_is_accused_where_there_are_classes(
     strongest = torch.stack([each.log_ratio for each in found.values()]).amax(0)
     assert (strongest[5].item() > math.log(100)) == is_accused
     assert strongest[5] > 0 > strongest[:5].max()
+
+
+@given(
+    num_alike=st.integers(2, 60),
+    num_others=st.integers(1, 9),
+    against=st.floats(-9, -0.01),
+    num_rounds=st.integers(1, 4),
+)
+def test_of_two_classes_nobody_is_accused_however_alike_the_others_are(
+    num_alike, num_others, against, num_rounds
+):
+    """A few hospitals may hold all cases of one class, which the many lack."""
+    channels = going(*[0.5] * num_alike, *[against] * num_others)
+    everybody = torch.ones(num_alike + num_others).bool()
+    remembered: dict[str, Tensor] = {}
+    for _ in range(num_rounds):
+        sums = add_round(channels, everybody, remembered)
+        remembered = sums.remembered()
+    for each in weigh(sums, num_classes=2).values():
+        assert (each.log_ratio < math.log(100)).all()
+        assert (each.most < math.log(100)).all()
+
+
+@given(seed=seeds, clients=st.integers(3, 12), mean=st.floats(-0.1, 0.8))
+def test_nobody_is_accused_by_more_than_the_most(seed, clients, mean):
+    """It is what a share of -3/2 would have, and 0 where nothing is known."""
+    sums = sums_of(seed, clients, mean, 2)
+    for each in weigh(sums).values():
+        assert (each.log_ratio <= each.most + 1e-12).all()
+        furthest = each.share <= -1.5
+        assert torch.equal(each.log_ratio[furthest], each.most[furthest])
+        assert torch.equal(each.most == 0, each.log_ratio == 0)
 
 
 def test_a_reversed_client_of_ten_like_clients_is_accused():

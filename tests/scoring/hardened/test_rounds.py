@@ -10,12 +10,13 @@ import pytest
 import torch
 from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server.client_manager import SimpleClientManager
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import make_classification
 from torch import nn
 
 from flwr_vdcs import (
+    History,
     Judgement,
     Reputation,
     VirtualConsistencyStrategy,
@@ -517,6 +518,49 @@ def test_no_array_of_a_kept_update_is_longer_than_twice_what_is_expected(
             state = {n: v.numpy() for n, v in found.kept[str(place)].items()}
             pairs = zip(norms_of(start, state), most, strict=True)
             assert all(norm <= 2.001 * each + 1e-6 for norm, each in pairs)
+
+
+def whole_norm(start, update):
+    """Measure how far all arrays went together."""
+    return np.linalg.norm(norms_of(start, update))
+
+
+@settings(max_examples=25)
+@given(
+    factors=st.lists(
+        st.tuples(st.floats(0.2, 20), st.floats(0.02, 20)), min_size=3, max_size=7
+    )
+)
+def test_in_a_second_round_a_kept_client_may_be_as_long_as_it_was(factors):
+    """If that was less than twice what was expected, and no longer."""
+    model, shape = MODELS["mlp"]
+    start, history = arrays_of(model), History()
+    rounds = [
+        [
+            stepping(lambda step, _, by=by: by * step)(start, n)
+            for n, by in enumerate(scales)
+        ]
+        for scales in zip(*factors, strict=True)
+    ]
+    for sent in rounds:
+        found = examine_round(
+            model,
+            {n: torch.tensor(v) for n, v in start.items()},
+            [{n: torch.tensor(v) for n, v in update.items()} for update in sent],
+            input_shape=shape,
+            seed=1,
+            history=history,
+        )
+    assume(not found.report.num_quarantined)
+    before, now = ([whole_norm(start, each) for each in sent] for sent in rounds)
+    usual, expected = (exp(literal_median(map(log, each))) for each in (before, now))
+    arrays = expected_norms(start, rounds[1], [100] * len(now))
+    for place, state in found.kept.items():
+        was = before[int(place)]
+        times = max(2, was / expected) if was < 2 * usual else 2
+        norms = norms_of(start, {n: v.numpy() for n, v in state.items()})
+        for norm, each in zip(norms, arrays[int(place)], strict=True):
+            assert norm <= 1.001 * times * each + 1e-6
 
 
 def sent_by(seed, clients, start):

@@ -214,7 +214,26 @@ def test_too_many_suspects_are_no_suspects(monkeypatch):
     evidence = Federation(1).evidence((3,))
     assert SCORING.scores(evidence)[3] < -1
     monkeypatch.setattr("flwr_vdcs.scoring.hardened._scoring.SUSPECT", -1e9)
-    assert (SCORING.scores(evidence) > -1).all()
+    judged = SCORING.judge(evidence)
+    assert (judged.scores > -1).all()
+    assert "half of the clients or more" in judged.note
+
+
+@pytest.mark.parametrize(
+    ("federation", "is_undecidable"),
+    [
+        (Federation(1), False),
+        (Federation(1, classes=2), True),
+        (Federation(1, clients=3), True),
+        (Federation(1, signal=0.0), True),
+    ],
+    ids=["ten of ten classes", "two classes", "three clients", "nothing in common"],
+)
+def test_a_round_that_nobody_can_be_accused_in_says_so(federation, is_undecidable):
+    """Then even an exact reversal would not be dropped."""
+    judged = SCORING.judge(federation.evidence((0,)))
+    assert ("no client can be told to work against" in judged.note) == is_undecidable
+    assert (judged.scores[0].item() > -1) == is_undecidable
 
 
 def test_two_clients_can_be_scored():

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 from torch import Tensor
 
-from flwr_vdcs.scoring.hardened._sizes import find_gross, measure, slope, usual_length
+from flwr_vdcs.scoring.hardened._sizes import (
+    find_gross,
+    measure,
+    slope,
+    unclipped_shares,
+    usual_length,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 GROUPS = (0, 1, 2, 3)
@@ -42,6 +48,12 @@ def drawn(seed: int, clients: int = 6) -> dict:
     norms[torch.rand(clients, 4, generator=generator) < 0.1] = 0
     claims = torch.randint(1, 2000, (clients,), generator=generator).double()
     return features_of(norms, claims)
+
+
+def shares_of(found, past: Tensor | None = None) -> Tensor:
+    """Tell what is left of clients of whom nothing was noted, or that."""
+    nothing = torch.zeros(len(found.length)).double()
+    return unclipped_shares(found, nothing if past is None else past)
 
 
 def literal_slope(x: list[float], y: list[float]) -> float:
@@ -102,7 +114,7 @@ def test_equals_the_definition(seed, clients):
     features = drawn(seed, clients)
     found = measure(features)
     ratios, shares, excess, length = literal_sizes(features)
-    for mine, expected in ((found.ratios, ratios), (found.shares, shares)):
+    for mine, expected in ((found.ratios, ratios), (shares_of(found), shares)):
         assert mine.flatten().tolist() == pytest.approx(
             [number for line in expected for number in line]
         )
@@ -114,7 +126,7 @@ def test_hand_worked_example():
     """Of 1, 1 and 8 in one array the last is left a quarter, and in another all."""
     norms = torch.tensor([[1.0, 3.0], [1.0, 3.0], [8.0, 3.0]]).double()
     found = measure(features_of(norms))
-    shares = found.shares.flatten().tolist()
+    shares = shares_of(found).flatten().tolist()
     assert shares == pytest.approx([1, 1, 1, 1, 0.25, 1])
     assert found.ratios.tolist() == [[1, 1], [1, 1], [2, 1]]
     longer = math.log(math.sqrt(73 / 10))
@@ -125,7 +137,7 @@ def test_an_array_that_has_not_moved_goes_nowhere():
     """Its ratio is 0 though all others have not moved either, and all of it is left."""
     found = measure(features_of(torch.tensor([[1.0, 0.0], [1.0, 0.0]])))
     assert found.ratios.tolist() == [[1, 0], [1, 0]]
-    assert found.shares.tolist() == [[1, 1], [1, 1]]
+    assert shares_of(found).tolist() == [[1, 1], [1, 1]]
 
 
 def test_who_has_not_moved_does_not_make_others_long():
@@ -133,7 +145,7 @@ def test_who_has_not_moved_does_not_make_others_long():
     norms = torch.tensor([[0.0], [0.0], [0.0], [3.0], [3.0]])
     found = measure(features_of(norms))
     assert found.excess[3:].tolist() == [0, 0]
-    assert found.shares[3:].tolist() == [[1], [1]]
+    assert shares_of(found)[3:].tolist() == [[1], [1]]
     assert found.has_moved.tolist() == [False, False, False, True, True]
 
 
@@ -142,7 +154,8 @@ def test_buffers_have_a_slope_of_their_own():
     claims = torch.tensor([10.0, 100.0, 1000.0]).double()
     norms = torch.ones(3, 4).double()
     norms[:, 3] = claims
-    assert measure(features_of(norms, claims)).shares.tolist() == [[1] * 4] * 3
+    found = measure(features_of(norms, claims))
+    assert shares_of(found).tolist() == [[1] * 4] * 3
 
 
 def test_buffers_do_not_count_for_the_length():
@@ -151,7 +164,7 @@ def test_buffers_do_not_count_for_the_length():
     norms[2, 3] = 100
     found = measure(features_of(norms))
     assert found.excess.tolist() == [0, 0, 0]
-    assert found.shares[2].tolist() == pytest.approx([1, 1, 1, 0.02])
+    assert shares_of(found)[2].tolist() == pytest.approx([1, 1, 1, 0.02])
 
 
 @given(seed=seeds, factor=st.floats(1e-3, 1e3))
@@ -170,14 +183,53 @@ def test_a_common_factor_changes_lengths_only(seed, factor):
     assert moved == pytest.approx([math.log(factor)] * 6)
 
 
+def limits_of(found, past: Tensor) -> list[float]:
+    """Tell how many times the expected norm each client's arrays may have."""
+    lengths = zip(found.length.tolist(), found.excess.tolist(), strict=True)
+    expected = [math.exp(length - excess) for length, excess in lengths]
+    return [
+        max(2.0, math.exp(then) / now) if then else 2.0
+        for then, now in zip(past.tolist(), expected, strict=True)
+    ]
+
+
 @given(seed=seeds)
-def test_no_array_is_left_longer_than_twice_what_is_expected(seed):
-    """And none shorter than that is touched."""
-    features = drawn(seed)
-    found = measure(features)
-    left = found.ratios * found.shares
-    assert (left <= 2 + 1e-9).all()
-    assert ((found.shares == 1) | (found.ratios == 2)).all()
+def test_no_array_is_left_longer_than_is_allowed(seed):
+    """Twice what is expected, or what the update once was; what is below stays."""
+    found = measure(drawn(seed))
+    past = torch.randn(6, generator=torch.Generator().manual_seed(seed)).double()
+    past[::2] = 0
+    shares = shares_of(found, past)
+    for k, limit in enumerate(limits_of(found, past)):
+        left = found.away[k].exp() * shares[k]
+        assert (left <= limit * (1 + 1e-9)).all()
+        assert ((shares[k] == 1) | (left > limit * (1 - 1e-9))).all()
+
+
+@given(seed=seeds)
+def test_nobody_is_clipped_more_for_its_past(seed):
+    """A past allows more only."""
+    found = measure(drawn(seed))
+    past = torch.randn(6, generator=torch.Generator().manual_seed(seed)).double()
+    assert (shares_of(found, past) >= shares_of(found)).all()
+
+
+@given(factor=st.floats(1, 1e6))
+def test_who_goes_on_while_the_others_finish_is_not_clipped(factor):
+    """By whatever factor the others have become shorter."""
+    past = usual_length(sizes_of(*[math.e] * 8), torch.zeros(8).double())
+    late = sizes_of(*[math.e / factor] * 7, math.e)
+    assert shares_of(late, past).flatten().tolist() == pytest.approx([1] * 8)
+
+
+@given(factor=st.floats(2.01, 1e6), num_rounds=st.integers(1, 5))
+def test_who_was_never_like_the_others_is_clipped_to_twice(factor, num_rounds):
+    """However often a boosted update comes, and however short the others become."""
+    past = torch.zeros(5).double()
+    for n in range(num_rounds):
+        found = sizes_of(*[3 / 2**n] * 4, 3 / 2**n * factor)
+        past = usual_length(found, past)
+    assert shares_of(found, past)[4].item() == pytest.approx(2 / factor)
 
 
 @given(seed=seeds, clients=st.integers(2, 9))
@@ -232,7 +284,7 @@ def test_who_goes_further_for_its_examples_is_not_long(seed, exponent):
     norms = claims[:, None].pow(exponent).expand(-1, 3)
     found = measure(features_of(norms, claims))
     assert found.excess.tolist() == pytest.approx([0] * 7, abs=1e-9)
-    assert (found.shares > 1 - 1e-9).all()
+    assert (shares_of(found) > 1 - 1e-9).all()
 
 
 def test_who_claims_nothing_is_not_long_for_it():

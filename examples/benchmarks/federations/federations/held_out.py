@@ -21,6 +21,7 @@ from federations.hospitals import (
     equal,
     four_hospitals,
     scanned,
+    shared,
     some_classes_each,
     token_ids,
     with_test,
@@ -88,12 +89,28 @@ def synthetic() -> tuple[Federation, ...]:
             learning_rate=0.05,
         ),
         Federation(
-            "rare-cases-20",
+            "rare-cases-24",
             tasks.ONE_OUTPUT,
-            digits(tasks.nines, equal(20), 10.0),
+            digits(tasks.eights, equal(24), 10.0),
             partial(models.cnn, 1, "group"),
             rounds=20,
             idle=0.5,
+        ),
+        Federation(
+            "cancer-16",
+            tasks.classes(2),
+            with_test(tasks.breast_cancer, 120, shared(equal(16), 1.0, 440)),
+            partial(models.mlp, 30, 2),
+            rounds=25,
+        ),
+        Federation(
+            "come-and-go-12",
+            TEN,
+            digits(tasks.digits, equal(12), 1.0),
+            BATCH,
+            rounds=25,
+            learning_rate=0.05,
+            presence=0.6,
         ),
         Federation(
             "tokens",
@@ -116,10 +133,10 @@ def synthetic() -> tuple[Federation, ...]:
             is_adaptive=True,
         ),
         Federation(
-            "regression",
+            "friedman",
             tasks.REGRESSION,
             with_test(
-                tasks.diabetes, 92, lambda s, rng: divide_alike(s, LIDC, 340, rng)
+                tasks.friedman, 300, lambda s, rng: divide_alike(s, ISIC, 700, rng)
             ),
             partial(models.mlp, 10, 1),
             rounds=30,

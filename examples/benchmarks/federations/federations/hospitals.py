@@ -104,6 +104,12 @@ def scanned(path: str, rng: Generator) -> tuple[Sequence[Samples], Samples]:
     return [scan(part, rng) for part in parts], fewer
 
 
+def scanned_alike(sizes: Sequence[int]) -> Share:
+    """Share samples by size, and show each hospital its own as its scanner does."""
+    share = shared(sizes)
+    return lambda samples, rng: [scan(part, rng) for part in share(samples, rng)]
+
+
 def some_classes_each(num_hospitals: int, num_shards: int) -> Hospitals:
     """Give each hospital so many shards of the digits, sorted by class."""
     return with_test(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from math import isnan
+from math import isnan, log
 from statistics import mean
 from typing import Any
 
@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 FIELDS = ["federation", "is held out", "attack", "who", "seed", "rule", "round"]
 FIELDS += ["metric", "damage", "success", "client", "examples", "lies", "verdict"]
-FIELDS += ["score", "reason"]
+FIELDS += ["score", "reason", "commit"]
 
 RUN = ["federation", "is held out", "attack", "who", "seed", "rule"]
 
@@ -24,11 +24,21 @@ LAST_ROUNDS = 3
 SUMMARY = [*RUN, "metric", "without plugin", "honest alone", "worst honest kept"]
 SUMMARY += ["honest data kept", "honest dropped", "honest banned", "liars dropped"]
 SUMMARY += ["damage", "damage without plugin", "success", "success without plugin"]
+SUMMARY += ["commit"]
 
-PLAIN, HONEST_ALONE = "no plugin", "honest alone"
+FALSE_ALARM_RATES = (0.05, 0.01, 0.001)
+
+FALSE_ALARMS = ["federation", "scores", *map(str, FALSE_ALARM_RATES)]
+
+NOT_REFUSED = frozenset({"kept", "idle"})
+"""Verdicts that take nothing from a hospital: an idle one has sent nothing new."""
+
+PLAIN, HONEST_ALONE, AUTO = "no plugin", "honest alone", "hardened, auto"
 
 
-def rows_of(run: Row, simulation: Simulation, played: Played) -> Iterator[Row]:
+def rows_of(
+    run: Row, simulation: Simulation, played: Played, commit: str = ""
+) -> Iterator[Row]:
     """Give one row for each client of a round."""
     report = played.report
     decisions = {d.client_id: d for d in report.decisions} if report else {}
@@ -46,6 +56,7 @@ def rows_of(run: Row, simulation: Simulation, played: Played) -> Iterator[Row]:
             "verdict": decision.verdict if decision else "",
             "score": decision.score if decision and decision.score is not None else "",
             "reason": decision.reason if decision else "",
+            "commit": commit,
         }
 
 
@@ -69,7 +80,35 @@ def summarise(rows: Sequence[Row]) -> Iterator[Row]:
             "damage without plugin": _typical(without, "damage"),
             "success": _final(some, "success"),
             "success without plugin": _final(without, "success"),
+            "commit": some[0].get("commit", ""),
         }
+
+
+def count_false_alarms(rows: Iterable[Row]) -> Iterator[Row]:
+    r"""Measure false-alarm rates where nobody attacks, with ``num_malicious="auto"``.
+
+    A false-alarm rate :math:`\alpha` is a threshold of :math:`\ln\alpha / \ln 100` for
+    the score. Held-out federations only, each by itself and all of them.
+    """
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        if _is_honest_score(row):
+            scores.setdefault(row["federation"], []).append(float(row["score"]))
+    scores["all"] = [score for some in scores.values() for score in some]
+    for federation, some in scores.items():
+        if some:
+            rates = {str(r): _share_below(some, r) for r in FALSE_ALARM_RATES}
+            yield {"federation": federation, "scores": len(some), **rates}
+
+
+def _is_honest_score(row: Row) -> bool:
+    is_counted = row["attack"] == "none" and row["is held out"] == "True"
+    return is_counted and row["rule"] == AUTO and row["score"] != ""
+
+
+def _share_below(scores: Sequence[float], rate: float) -> float:
+    threshold = log(rate) / log(100)
+    return round(mean(score < threshold for score in scores), 6)
 
 
 def _verdicts(rows: Iterable[Row]) -> Row:
@@ -78,9 +117,9 @@ def _verdicts(rows: Iterable[Row]) -> Row:
     liars = [row for row in rows if int(row["lies"])]
     by_client: dict[str, list[bool]] = {}
     for row in honest:
-        by_client.setdefault(row["client"], []).append(row["verdict"] == "kept")
+        by_client.setdefault(row["client"], []).append(row["verdict"] in NOT_REFUSED)
     data = sum(int(row["examples"]) for row in honest)
-    kept = sum(int(row["examples"]) for row in honest if row["verdict"] == "kept")
+    kept = sum(int(row["examples"]) for row in honest if row["verdict"] in NOT_REFUSED)
     return {
         "worst honest kept": round(min(map(mean, by_client.values())), 4),
         "honest data kept": round(kept / data, 4),
