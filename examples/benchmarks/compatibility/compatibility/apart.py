@@ -13,11 +13,14 @@ import torch
 from compatibility.catalogue import catalogue
 from compatibility.playing import FAILS, FIELDS, described, play
 
+LIBRARIES = ("torchvision", "monai.networks.nets", "peft", "torch_geometric.nn")
+"""What takes long to import is imported once, where it is installed."""
+
 
 def played_apart(name: str, limit: float) -> dict[str, Any]:
     """Play an entry in a new process, for no longer than so many seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, *LIBRARIES])
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_play, args=(name, sending))
     process.start()

@@ -24,7 +24,6 @@ def entries() -> list[Entry]:
                 "resnet18",
                 "mobilenet_v3_small",
                 "efficientnet_b0",
-                "densenet121",
                 "shufflenet_v2_x0_5",
             )
         ),
@@ -35,14 +34,10 @@ def entries() -> list[Entry]:
             ),
             writes=_of(SHAPE),
         ),
+        classifier("DenseNet", build=densenet, writes=_of(SHAPE)),
         classifier("ConvNeXt", build=convnext, writes=_of(SHAPE)),
         classifier("VisionTransformer", build=vision_transformer, writes=_of(SHAPE)),
         classifier("SwinTransformer", build=swin_transformer, writes=_of(SHAPE)),
-        classifier(
-            "lraspp, segmentation",
-            build=partial(_segmenter, "lraspp_mobilenet_v3_large"),
-            writes=_of(SHAPE),
-        ),
         classifier(
             "deeplabv3, auxiliary output",
             build=partial(_segmenter, "deeplabv3_mobilenet_v3_large", aux_loss=True),
@@ -51,16 +46,13 @@ def entries() -> list[Entry]:
         classifier(
             "ssdlite320, detection",
             build=partial(_detector, "ssdlite320_mobilenet_v3_large"),
-            writes=_of(SHAPE) | {"num_virtual_samples": 20},
+            writes={**_of(SHAPE), "num_virtual_samples": 20},
             loss=detection_loss,
         ),
         classifier(
-            "fasterrcnn, detection",
-            build=partial(
-                _detector, "fasterrcnn_mobilenet_v3_large_320_fpn", min_size=64
-            ),
-            writes=_of(SHAPE)
-            | {"num_virtual_samples": 20, "head": "backbone.fpn.layer_blocks.0.0"},
+            "FasterRCNN, detection",
+            build=faster_rcnn,
+            writes={**_of(SHAPE), "head": "rpn.head.cls_logits"},
             loss=detection_loss,
         ),
     ]
@@ -74,6 +66,13 @@ def _classifier(name: str, **options: Any) -> nn.Module:
     from torchvision.models import get_model
 
     return get_model(name, weights=None, num_classes=8, **options)
+
+
+def densenet() -> nn.Module:
+    """Build a small one of torchvision's."""
+    from torchvision.models import DenseNet
+
+    return DenseNet(8, (2, 2, 2, 2), 16, num_classes=8)
 
 
 def convnext() -> nn.Module:
@@ -112,6 +111,27 @@ def _detector(name: str, **options: Any) -> nn.Module:
 
     return get_model(
         name, weights=None, weights_backbone=None, num_classes=3, **options
+    )
+
+
+def faster_rcnn() -> nn.Module:
+    """Build a small one of torchvision's, around two convolutions."""
+    from torchvision.models.detection import FasterRCNN, faster_rcnn
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.ops import MultiScaleRoIAlign
+
+    backbone = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU()
+    )
+    backbone.out_channels = 16
+    return FasterRCNN(
+        backbone,
+        min_size=32,
+        max_size=32,
+        rpn_anchor_generator=AnchorGenerator(((8, 16),), ((1.0,),)),
+        box_roi_pool=MultiScaleRoIAlign(["0"], 4, 2),
+        box_head=faster_rcnn.TwoMLPHead(16 * 4 * 4, 32),
+        box_predictor=faster_rcnn.FastRCNNPredictor(32, 3),
     )
 
 

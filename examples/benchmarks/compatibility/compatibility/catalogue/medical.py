@@ -65,13 +65,14 @@ def entries() -> list[Entry]:
             depths=(1, 1, 1, 1),
             **CHANNELS,
         ),
-        _entry("VNet", "VNet", CUBE, **CHANNELS),
-        _entry("DenseNet121, 2D", "DenseNet121", SQUARE, spatial_dims=2, **CHANNELS),
         _entry(
-            "DenseNet121, 3D",
-            "DenseNet121",
+            "DenseNet, 3D",
+            "DenseNet",
             (1, 32, 32, 32),
             spatial_dims=3,
+            init_features=16,
+            growth_rate=8,
+            block_config=(2, 2, 2, 2),
             **CHANNELS,
         ),
         _entry(
