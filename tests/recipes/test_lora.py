@@ -20,6 +20,9 @@ with warnings.catch_warnings():
     peft = pytest.importorskip("peft", reason=reason)
     transformers = pytest.importorskip("transformers", reason=reason)
 
+# peft asks transformers for what the latter calls by another name now
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkp:FutureWarning")
+
 VOCABULARY = 20
 
 
