@@ -150,7 +150,7 @@ class MessageAdapter(Adapter, Strategy):
         expected = self._expected("aggregate_train")
         bare = not any(reply.content.array_records for reply in answers)
         if answers and bare and not expected.is_strict:
-            self._journal.note_statistics(server_round)
+            self._journal.notices.note_statistics(server_round)
             return None
         return [read_update(reply, expected) for reply in answers]
 
@@ -186,13 +186,13 @@ class MessageAdapter(Adapter, Strategy):
         """Tell of a run that was not checked, or that has trained nothing."""
         is_overridden = type(self.strategy).start is not Strategy.start
         if is_overridden and not self._has_aggregated:
-            self._journal.note_bypass()
+            self._journal.notices.note_bypass()
         model, self._sent_last = self._sent_last, None
         if self._report_only or model is None or not isinstance(result, Result):
             return
         if not result.arrays:
             result.arrays = model
-            self._journal.note_standstill(num_before)
+            self._journal.notices.note_standstill(self._journal.reports[num_before:])
 
 
 def _listed(messages: Iterable[Message]) -> Sequence[Message]:
