@@ -56,10 +56,10 @@ class Layout:
         No batch is smaller than what was tried: the model may refuse it.
         """
         num_samples = count(samples)
-        if num_samples is None or not self.is_by_sample:
+        if num_samples is None or not self.is_by_sample or not self.sample_bytes:
             return 1
-        wanted = ceil(num_samples * self.sample_bytes / BATCH_BYTES)
-        return max(1, min(wanted, num_samples // self.num_tried))
+        size = max(self.num_tried, BATCH_BYTES // self.sample_bytes)
+        return max(1, min(ceil(num_samples / size), num_samples // self.num_tried))
 
     def num_bytes(self, samples: Samples, num_clients: int) -> int:
         """Estimate what a round takes, besides the updates and the copy of the model.

@@ -124,7 +124,8 @@ class Probe:
     @cached_property
     def num_classes(self) -> int:
         """How many rows the head's weight has; 1 where it has no such matrix."""
-        weight = self.head_weight(dict(self._copy.module.named_parameters()))
+        named = self._copy.module.named_parameters(remove_duplicate=False)
+        weight = self.head_weight(dict(named))
         return 1 if weight is None else len(weight)
 
     def prepared(self, samples: Samples) -> Any:

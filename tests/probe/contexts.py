@@ -18,9 +18,14 @@ def real_state(model: nn.Module, *only: str) -> dict[str, Tensor]:
     }
 
 
-def context_of(model, samples, state=None, *, head=None, seed=0) -> RoundContext:
-    """Begin a round in which a state was sent, all of the model's if not given."""
-    probe = Probe(model, samples, head, CPU)
+def context_of(
+    model, samples, state=None, *, head=None, seed=0, tried=None
+) -> RoundContext:
+    """Begin a round in which a state was sent, all of the model's if not given.
+
+    The probe is tried with some of the samples only, or with all of them.
+    """
+    probe = Probe(model, samples if tried is None else samples[:tried], head, CPU)
     state = real_state(model) if state is None else state
     return RoundContext(probe, probe.prepared(samples), seed, state)
 

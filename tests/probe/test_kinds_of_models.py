@@ -59,6 +59,11 @@ def copied(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
+def never(_graph: object, _inputs: object) -> None:
+    """Compile nothing."""
+    raise AssertionError
+
+
 def test_wrapped_models_are_taken_out_and_nothing_is_compiled():
     """Names are those of the model itself; what is compiled within runs as written."""
     model = seeded(mlp)
@@ -67,7 +72,7 @@ def test_wrapped_models_are_taken_out_and_nothing_is_compiled():
         assert probe.head == "4"
         assert probe.parameter_names == set(dict(model.named_parameters()))
     inner, samples = seeded(lambda: nn.Linear(4, 4)), torch.ones(3, 4)
-    compiled = torch.compile(inner, backend=lambda _graph, _inputs: pytest.fail())
+    compiled = torch.compile(inner, backend=never)
     within = nn.Sequential(compiled, nn.Linear(4, 2))
     expected = within[1](inner(samples)).detach()
     assert_close(context_of(within, samples).global_answers, expected)
@@ -92,10 +97,7 @@ class Stateful(nn.Module):
 def test_every_run_starts_from_the_models_own_state():
     """Also with more samples than the first run had."""
     model, samples = seeded(Stateful), torch.ones(5, 6, 3)
-    probe_context = context_of(model, samples[:2])
-    context = probe_context.__class__(
-        probe_context.probe, samples, 0, probe_context.global_state
-    )
+    context = context_of(model, samples, tried=2)
     first = context.answers(context.global_state)
     assert torch.equal(context.answers(context.global_state), first)
     assert_close(first, model(samples).detach())

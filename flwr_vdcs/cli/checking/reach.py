@@ -70,8 +70,6 @@ def _width(answers: Tensor) -> int:
 def _unseen(model: nn.Module, features: list[Tensor]) -> frozenset[str]:
     named = {n: each for n, each in model.named_parameters() if each.requires_grad}
     total = torch.stack([each.sum() for each in features]).sum()
-    if not total.requires_grad:
-        return frozenset(named)
     slopes = torch.autograd.grad(total, list(named.values()), allow_unused=True)
     return frozenset(
         name for name, slope in zip(named, slopes, strict=True) if slope is None
