@@ -52,7 +52,8 @@ class MessageAdapter(Adapter, Strategy):
         """Run the wrapped strategy's own loop, with the plugin in it."""
         self._sent_last, self._has_aggregated = None, False
         num_before = len(self._journal.reports)
-        with self._stand_ins.on({name: getattr(self, name) for name in IN_THE_LOOP}):
+        methods = {name: getattr(self, name) for name in IN_THE_LOOP}
+        with self._stand_ins.on(self.strategy, methods):
             result = self.strategy.start(*args, **kwargs)
         self._check_run(result, num_before)
         return result
