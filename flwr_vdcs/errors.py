@@ -157,7 +157,7 @@ class ArraysMismatchError(VirtualConsistencyError, ValueError):
     def __init__(self, problem: str) -> None:
         super().__init__(
             f"the global arrays do not fit `model`: {problem}. Send the model's "
-            "state_dict (or its parameters alone, in order), and give "
+            "state_dict or any part of it, by name or as a list in its order, and give "
             "VirtualConsistencyStrategy the same architecture."
         )
 
