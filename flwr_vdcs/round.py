@@ -429,7 +429,8 @@ def examine_round(
     model : torch.nn.Module
         Gives architecture and key names. It is neither changed nor trained.
     global_state : dict of str to Tensor
-        What the clients were sent: the model's ``state_dict``, or its parameters alone.
+        What the clients were sent: the model's ``state_dict`` or any part of it. The
+        rest keeps the values that it has in ``model``.
     updates : dict of str to dict, or list of dict
         What each client answered, by client id, with the keys of ``global_state``; in a
         list the ids are ``"0"``, ``"1"`` and so on.

@@ -176,7 +176,6 @@ class VirtualConsistencyStrategy(Forwarding):
     """
 
     strategy: Any
-    _declared: type
 
     def __new__(cls, strategy: AnyStrategy, *unnamed: Any, **_: Any) -> Self:
         """Add the adapter for the API that the wrapped strategy belongs to."""
@@ -230,7 +229,7 @@ class VirtualConsistencyStrategy(Forwarding):
         self._given_keys = MetricKeys(
             checked_key("weight_key", weight_key), checked_key("loss_key", loss_key)
         )
-        self._stand_ins = StandIns(strategy)
+        self._stand_ins = StandIns()
         self._save_arrays = checked_flag("save_arrays", save_arrays)
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()
@@ -256,7 +255,9 @@ class VirtualConsistencyStrategy(Forwarding):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let copies be made, though the class is put together at construction."""
-        return _empty, (type(self)._declared, adapter_for(self.strategy)), vars(self)
+        kind = type(self)
+        declared = vars(kind).get("_declared", kind)
+        return _empty, (declared, adapter_for(self.strategy)), vars(self)
 
     @property
     def reports(self) -> list[RoundReport]:

@@ -44,7 +44,7 @@ class Adapter:
         except Exception as error:
             if not self._report_only:
                 raise
-            self._journal.note_failure(server_round, error)
+            self._journal.notices.note_failure(server_round, error)
 
     def _begin(
         self,
@@ -66,7 +66,7 @@ class Adapter:
             self._start = self._examiner.start(given, sent, self._history)
             if not self._report_only:
                 num_banned = len(self._start.banned)
-                self._journal.note_prospect(server_round, len(sent), num_banned)
+                self._journal.notices.note_prospect(server_round, len(sent), num_banned)
 
     def _decided(
         self, server_round: int, read: Callable[[], Iterable[Update] | None]
@@ -106,7 +106,7 @@ class Adapter:
         examined = self._examiner.examine(server_round, start, updates, self._history)
         examined = replace(examined, report=self._marked(examined.report))
         self._journal.note_training(examined.report, examined.problem)
-        self._journal.note_once(examined.notices)
+        self._journal.notices.note_once(examined.notices)
         return examined
 
     def _decided_on_claims(

@@ -131,8 +131,8 @@ def _is_one_of(strategy: AnyStrategy, prefixes: tuple[str, ...]) -> bool:
 
 def _module_of(strategy: AnyStrategy, method: str) -> str:
     """Say where a method comes from; one that a strategy lacks nobody has changed."""
-    module: str = getattr(getattr(type(strategy), method, None), "__module__", FLOWER)
-    return module
+    found = getattr(getattr(type(strategy), method, None), "__module__", FLOWER)
+    return str(found)  # None where code was run without a module
 
 
 def _layers(strategy: AnyStrategy) -> Iterator[AnyStrategy]:

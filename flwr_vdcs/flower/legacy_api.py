@@ -128,11 +128,11 @@ class LegacyAdapter(Adapter, Strategy):
         if _are_aggregated_already(results):
             if self._examiner.is_protecting:
                 raise SecureAggregationError
-            self._journal.note_blindness()
+            self._journal.notices.note_blindness()
             return None
         bare = not any(result.parameters.tensors for _, result in results)
         if results and bare and not is_flowers_own(self.strategy, "aggregate_fit"):
-            self._journal.note_statistics(server_round)
+            self._journal.notices.note_statistics(server_round)
             return None
         are_read = reads_metrics(self.strategy, "fit")
         return [
@@ -164,7 +164,7 @@ class LegacyAdapter(Adapter, Strategy):
         quorum = minimum_results(self.strategy)
         is_short = report.num_kept < min(quorum, len(report.decisions))
         if is_short:
-            self._journal.note_shortage(report, quorum)
+            self._journal.notices.note_shortage(report, quorum)
         return is_short
 
     def _kept(self, results: FitResults, candidates: Sequence[Candidate]) -> FitResults:

@@ -52,7 +52,8 @@ class MessageAdapter(Adapter, Strategy):
         """Run the wrapped strategy's own loop, with the plugin in it."""
         self._sent_last, self._has_aggregated = None, False
         num_before = len(self._journal.reports)
-        with self._stand_ins.on({name: getattr(self, name) for name in IN_THE_LOOP}):
+        methods = {name: getattr(self, name) for name in IN_THE_LOOP}
+        with self._stand_ins.on(self.strategy, methods):
             result = self.strategy.start(*args, **kwargs)
         self._check_run(result, num_before)
         return result
@@ -150,7 +151,7 @@ class MessageAdapter(Adapter, Strategy):
         expected = self._expected("aggregate_train")
         bare = not any(reply.content.array_records for reply in answers)
         if answers and bare and not expected.is_strict:
-            self._journal.note_statistics(server_round)
+            self._journal.notices.note_statistics(server_round)
             return None
         return [read_update(reply, expected) for reply in answers]
 
@@ -186,13 +187,13 @@ class MessageAdapter(Adapter, Strategy):
         """Tell of a run that was not checked, or that has trained nothing."""
         is_overridden = type(self.strategy).start is not Strategy.start
         if is_overridden and not self._has_aggregated:
-            self._journal.note_bypass()
+            self._journal.notices.note_bypass()
         model, self._sent_last = self._sent_last, None
         if self._report_only or model is None or not isinstance(result, Result):
             return
         if not result.arrays:
             result.arrays = model
-            self._journal.note_standstill(num_before)
+            self._journal.notices.note_standstill(self._journal.reports[num_before:])
 
 
 def _listed(messages: Iterable[Message]) -> Sequence[Message]:

@@ -12,21 +12,17 @@ class StandIns:
 
     They are set on the instance, not on its class: so an overridden loop finds them,
     ``super()`` in it finds what it always did, and other instances know nothing of it.
-
-    Parameters
-    ----------
-    strategy
-        Whose loop it is.
     """
 
-    def __init__(self, strategy: object) -> None:
-        self._strategy = strategy
+    def __init__(self) -> None:
+        self._strategy: object = None
         self._own: dict[str, Any] = {}
         self._methods: Methods = {}
 
     @contextmanager
-    def on(self, methods: Methods) -> Iterator[None]:
-        """Put the methods in place, until the loop has ended."""
+    def on(self, strategy: object, methods: Methods) -> Iterator[None]:
+        """Put the methods in place of a strategy's, until its loop has ended."""
+        self._strategy = strategy
         self._put(methods)
         try:
             yield
@@ -47,12 +43,16 @@ class StandIns:
             self._put(methods)
 
     def _put(self, methods: Methods) -> None:
+        if not methods:
+            return
         attributes = vars(self._strategy)
         self._own = {name: attributes[name] for name in methods if name in attributes}
         attributes.update(methods)
         self._methods = methods
 
     def _take_out(self) -> None:
+        if not self._methods:
+            return
         attributes = vars(self._strategy)
         for name in self._methods:
             attributes.pop(name, None)

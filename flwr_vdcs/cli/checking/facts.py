@@ -13,11 +13,11 @@ from flwr_vdcs.scoring import INSENSITIVE, PaperScoring, needs_sensitivity
 
 def facts_of(anatomy: Anatomy, trial: Trial, setting: Setting) -> dict[str, str]:
     """Give what there is to know, by label."""
-    report, named = trial.report, trial.quoted_heads
+    report = trial.report
     in_head = [n for name, n in anatomy.parameters.items() if trial.is_of_head(name)]
     return {
         "head": ", ".join(trial.heads) or "'' (the model itself)",
-        "features": f"{trial.num_features:,} numbers that {named} is given",
+        "features": f"{trial.num_features:,} numbers that {trial.features_of}",
         "parameters": _counted(anatomy.parameters.values()),
         "in the head": _counted(in_head),
         "buffers": _counted(anatomy.buffers.values()),

@@ -79,7 +79,7 @@ def _misplaced(trial: Trial, reach: Reach) -> Iterator[Finding]:
         yield Finding(
             fails=False,
             what=f"the model gives {reach.num_outputs} outputs, and only what "
-            f"{trial.quoted_heads} is given is looked at",
+            f"{trial.features_of} is looked at",
             remedy="name the head that matters most with --head",
         )
     if not reach.is_last:

@@ -54,9 +54,15 @@ class Trial:
     is_random: bool
 
     @property
+    def features_of(self) -> str:
+        """Say what the features are: what ``'fc' is given``."""
+        named = " and ".join(repr(head) for head in self.heads)
+        return f"{named} {'is' if len(self.heads) == 1 else 'are'} given"
+
+    @property
     def quoted_heads(self) -> str:
         """The names of the heads, quoted."""
-        return " and ".join(repr(head) for head in self.heads)
+        return " or ".join(repr(head) for head in self.heads)
 
     def is_of_head(self, name: str) -> bool:
         """Tell whether a parameter belongs to one of them."""
@@ -114,7 +120,8 @@ def _tried(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Tria
     probe = probe_for(
         model, setting.draw, setting.num_virtual_samples, setting.head, setting.device
     )
-    estimate = _estimated(probe, setting)
+    model_bytes = sum(array.nbytes for array in global_state.values())
+    estimate = _estimated(probe, model_bytes, setting)
     is_random = _is_random(probe, model.state_dict(), setting)
     with watched(setting.device) as peaks:
         found = examine_round(
@@ -171,10 +178,10 @@ def _sendable(state: State) -> State:
     return state
 
 
-def _estimated(probe: Probe, setting: Setting) -> int:
-    """Estimate what a round takes, before anything large runs."""
+def _estimated(probe: Probe, model_bytes: int, setting: Setting) -> int:
+    """Estimate what a round takes, with one copy of the model, before it runs."""
     samples = setting.draw(setting.num_virtual_samples)
-    needed = probe.layout.num_bytes(samples, setting.num_clients)
+    needed = model_bytes + probe.layout.num_bytes(samples, setting.num_clients)
     free = free_memory(setting.device)
     if free is not None and needed > free:
         raise ProblemError(
