@@ -80,7 +80,10 @@ def _outcome(entry: Entry) -> dict[str, Any]:
 
 
 def judged(reports: Sequence[RoundReport]) -> dict[str, str]:
-    """Tell whether all honest clients were kept, and what became of the attacker."""
+    """Tell whether all honest clients were kept, and what became of the attacker.
+
+    The message is the first reason that was given, where it does not work.
+    """
     decisions = [decision for report in reports for decision in report.decisions]
     of_attacker = [d for d in decisions if d.client_id == str(ATTACKER)]
     honest = [d for d in decisions if d.client_id != str(ATTACKER)]

@@ -46,7 +46,7 @@ def entries() -> list[Entry]:
         classifier(
             "ssdlite320, detection",
             build=partial(_detector, "ssdlite320_mobilenet_v3_large"),
-            writes={**_of(SHAPE), "num_virtual_samples": 20},
+            writes=_of(SHAPE),
             loss=detection_loss,
         ),
         classifier(

@@ -11,7 +11,7 @@ from compatibility.exchange import (
     PARAMETERS,
     TRAINABLE,
     UNCOUNTED,
-    Exchange,
+    listed,
     named,
     only,
     without,
@@ -40,7 +40,7 @@ def entries() -> list[Entry]:
         entry(
             "FedRep, a list",
             build=Network,
-            travels=_list_of_body(),
+            travels=listed("a list of the body's parameters", _body),
         ),
         entry(
             "head-only fine-tuning",
@@ -58,15 +58,8 @@ def entries() -> list[Entry]:
     ]
 
 
-def _list_of_body() -> Exchange:
-    from compatibility.exchange import listed
-
-    return listed(
-        "a list of the body's parameters",
-        lambda model: [
-            name for name, _ in model.named_parameters() if not name.startswith("head")
-        ],
-    )
+def _body(model: nn.Module) -> list[str]:
+    return [name for name, _ in model.named_parameters() if not name.startswith("head")]
 
 
 class Network(nn.Module):
