@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sybil import Sybil
 from sybil.integration.pytest import SybilItem
-from sybil.parsers.myst import PythonCodeBlockParser
+from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 IN_A_FOLDER = "_in_a_folder"
 
@@ -24,7 +24,7 @@ def leave_folder(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()],
+    parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["README.md", "docs/*.md"],
     setup=enter_empty_folder,
     teardown=leave_folder,

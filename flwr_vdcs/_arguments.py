@@ -9,7 +9,7 @@ from torch import nn
 
 from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.history import Reputation
-from flwr_vdcs.probe import MAX_SEED, VirtualSamples
+from flwr_vdcs.probe import MAX_SEED, VirtualSamples, gaussian
 from flwr_vdcs.records import Listener
 
 
@@ -20,13 +20,43 @@ def checked_model(model: object) -> nn.Module:
     return model
 
 
-def checked_shape(input_shape: object) -> tuple[int, ...]:
-    """Take the shape of one input, as a tuple."""
+def checked_inputs(
+    input_shape: object, virtual_samples: object
+) -> tuple[tuple[int, ...] | None, VirtualSamples]:
+    """Take the shape of one input, or what draws samples, or both."""
+    if virtual_samples is not None and not callable(virtual_samples):
+        allowed = "None, or a callable (generator, N) -> Tensor, tuple or dict"
+        raise InvalidArgumentError("virtual_samples", virtual_samples, allowed)
+    if input_shape is not None:
+        shape = _checked_shape(input_shape)
+        return shape, virtual_samples or gaussian(shape)
+    if virtual_samples is None:
+        allowed = (
+            "the shape of one input without the batch axis, or `virtual_samples`, a "
+            "callable (generator, N) -> Tensor, tuple or dict"
+        )
+        raise InvalidArgumentError("input_shape", None, allowed)
+    return None, virtual_samples
+
+
+def _checked_shape(input_shape: object) -> tuple[int, ...]:
+    """Take a shape, as a tuple."""
     shape = tuple(input_shape) if isinstance(input_shape, tuple | list) else ()
     if not shape or not all(_is_int(length) and length > 0 for length in shape):
         allowed = "a tuple of positive ints, one input without the batch axis"
         raise InvalidArgumentError("input_shape", input_shape, allowed)
     return shape
+
+
+def checked_head(head: object) -> str | tuple[str, ...] | None:
+    """Take the name of a layer, several or none."""
+    if head is None or isinstance(head, str):
+        return head
+    names = tuple(head) if isinstance(head, tuple | list) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        allowed = "None, the name of a layer, or several names"
+        raise InvalidArgumentError("head", head, allowed)
+    return names
 
 
 def checked_count(num_virtual_samples: object) -> int:
@@ -38,18 +68,17 @@ def checked_count(num_virtual_samples: object) -> int:
     return num_virtual_samples
 
 
-def checked_samples(virtual_samples: object) -> VirtualSamples | None:
-    """Take what draws virtual samples, or none."""
-    if virtual_samples is not None and not callable(virtual_samples):
-        allowed = "None, or a callable (generator, N) -> Tensor"
-        raise InvalidArgumentError("virtual_samples", virtual_samples, allowed)
-    return virtual_samples
-
-
 def checked_flag(name: str, value: object) -> bool:
     """Take True or False: a run configuration may hold a word instead."""
     if not isinstance(value, bool):
         raise InvalidArgumentError(name, value, "True or False")
+    return value
+
+
+def checked_key(name: str, value: object) -> str | None:
+    """Take a name, or none."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidArgumentError(name, value, "None, or a string")
     return value
 
 

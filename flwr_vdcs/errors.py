@@ -55,6 +55,17 @@ class InvalidArgumentError(VirtualConsistencyError, ValueError):
         super().__init__(f"{name}={quoted(given)} is not possible: give {allowed}.")
 
 
+class PositionalArgumentError(VirtualConsistencyError, TypeError):
+    """An argument besides the strategy was given without its name."""
+
+    def __init__(self, num_unnamed: int) -> None:
+        self.num_unnamed = num_unnamed
+        super().__init__(
+            f"{num_unnamed} arguments besides the strategy have no name. Name them: "
+            "VirtualConsistencyStrategy(strategy, model=..., input_shape=...)."
+        )
+
+
 class UnknownScoringError(InvalidArgumentError):
     """``scoring`` names no scoring and is no scoring itself."""
 
@@ -119,14 +130,24 @@ class HeadNotFoundError(VirtualConsistencyError, ValueError):
 
 
 class InputShapeError(VirtualConsistencyError, ValueError):
-    """The model refuses virtual samples of the given input shape."""
+    """The model refuses the virtual samples, such as those of the given input shape."""
 
-    def __init__(self, input_shape: tuple[int, ...], problem: str) -> None:
+    def __init__(self, input_shape: tuple[int, ...] | None, problem: str) -> None:
         self.input_shape = input_shape
+        if input_shape is None:
+            super().__init__(
+                f"the model refuses its virtual samples: {problem}. A tuple is given "
+                "as model(*x), a dict as model(**x): let `virtual_samples` return what "
+                "the model takes."
+            )
+            return
         super().__init__(
             f"the model refuses inputs of input_shape={input_shape}: {problem}. Give "
             "the shape of one input without the batch axis, and `virtual_samples` if "
-            "the model does not take real numbers (token ids, for example)."
+            "the model does not take real numbers (token ids, for example), or takes "
+            "more than one tensor: let them return a tuple, for model(*x), or a dict, "
+            "for model(**x). If it takes one batch size only, give that as "
+            "`num_virtual_samples`."
         )
 
 
@@ -136,7 +157,7 @@ class ArraysMismatchError(VirtualConsistencyError, ValueError):
     def __init__(self, problem: str) -> None:
         super().__init__(
             f"the global arrays do not fit `model`: {problem}. Send the model's "
-            "state_dict (or its parameters alone, in order), and give "
+            "state_dict or any part of it, by name or as a list in its order, and give "
             "VirtualConsistencyStrategy the same architecture."
         )
 

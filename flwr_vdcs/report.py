@@ -75,6 +75,9 @@ class RoundReport:
     note : str
         What the scoring says of the whole round, as that nobody can be told to work
         against the others; empty if there is nothing to say.
+    report_only : bool
+        Whether all this was only reported: the wrapped strategy got every reply as it
+        came, and nobody was left out.
     """
 
     server_round: int
@@ -90,10 +93,11 @@ class RoundReport:
     bans: tuple[str, ...] = ()
     scores_alike: bool = False
     note: str = ""
+    report_only: bool = False
 
     @property
     def num_kept(self) -> int:
-        """Number of updates handed to the wrapped strategy."""
+        """Number of updates handed to the wrapped strategy, for what was decided."""
         return self._count("kept")
 
     @property

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from flwr_vdcs._arguments import (
     checked_count,
+    checked_head,
+    checked_inputs,
     checked_model,
-    checked_samples,
     checked_seed,
-    checked_shape,
 )
 from flwr_vdcs.admission import (
     Admission,
@@ -38,20 +39,38 @@ from flwr_vdcs.decision import (
     is_protecting,
     select,
 )
-from flwr_vdcs.errors import NumMaliciousNeededError, SetupError, listed
+from flwr_vdcs.errors import (
+    NumMaliciousNeededError,
+    SetupError,
+    VirtualConsistencyError,
+    listed,
+)
 from flwr_vdcs.history import History
 from flwr_vdcs.probe import (
-    NUM_SAMPLES_TO_TRY,
-    Probe,
     RoundContext,
+    Samples,
     VirtualSamples,
+    cautions,
     draw_samples,
-    gaussian,
+    probe_for,
+    refusal,
     resolve_device,
     round_seed,
+    unwrapped,
 )
 from flwr_vdcs.report import Decision, RoundReport
-from flwr_vdcs.scoring import Scored, Scoring, resolve_scoring, score
+from flwr_vdcs.scoring import (
+    Scored,
+    Scoring,
+    is_out_of_memory,
+    resolve_scoring,
+    score,
+)
+
+OUT_OF_MEMORY = (
+    "There is no memory for the virtual samples of a round: every round would be "
+    "skipped. Lower `num_virtual_samples`, or choose another `device`."
+)
 
 NOT_JUDGED = "not judged: {}"
 
@@ -131,35 +150,46 @@ class Examiner:
     """Examine the updates of each round against the model that they started from.
 
     It holds what is the same in every round. What outlives a round is the `History`.
+
+    Attributes
+    ----------
+    cautions : list of str
+        What to know of the memory that a round takes.
     """
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        input_shape: tuple[int, ...],
+        input_shape: tuple[int, ...] | None = None,
         num_malicious: NumMalicious = AUTO,
         num_virtual_samples: int = 100,
         virtual_samples: VirtualSamples | None = None,
-        head: str | None = None,
+        head: str | Sequence[str] | None = None,
         scoring: str | Scoring = "hardened",
         device: str | torch.device = "auto",
         seed: int | None = None,
     ) -> None:
-        self.input_shape = checked_shape(input_shape)
-        self._model = checked_model(model)
+        self.input_shape, self._virtual_samples = checked_inputs(
+            input_shape, virtual_samples
+        )
+        self._model = unwrapped(checked_model(model))
         self.num_malicious = check_num_malicious(num_malicious)
         self.num_virtual_samples = checked_count(num_virtual_samples)
-        drawn = checked_samples(virtual_samples)
-        self._virtual_samples = drawn or gaussian(self.input_shape)
         self.scoring = resolve_scoring(scoring)
         self.device = resolve_device(device)
         self.seed = checked_seed(seed)
         if self.num_malicious == AUTO and self.scoring.threshold is None:
             raise NumMaliciousNeededError(self.scoring.name)
         self._has_admitted = False
-        few = self._draw(0, min(self.num_virtual_samples, NUM_SAMPLES_TO_TRY))
-        self.probe = Probe(model, few, head, self.device)
+        self.probe = probe_for(
+            self._model,
+            partial(self._draw, 0),
+            self.num_virtual_samples,
+            checked_head(head),
+            self.device,
+        )
+        self.cautions = self._rehearsed()
 
     @property
     def is_protecting(self) -> bool:
@@ -334,7 +364,23 @@ class Examiner:
         if self.scoring.max_update is not None:
             clip(candidates, self.probe.parameter_names, self.scoring.max_update)
 
-    def _draw(self, seed: int, num_samples: int) -> Tensor:
+    def _rehearsed(self) -> list[str]:
+        """Run once as in a round, and say what it takes if that is much.
+
+        Want of memory is no error, as rounds are skipped then.
+        """
+        samples = self._draw(0, self.num_virtual_samples)
+        try:
+            self.probe.rehearse(samples)
+        except VirtualConsistencyError:
+            raise
+        except Exception as error:  # whatever the user's model raises
+            if not is_out_of_memory(error):
+                raise refusal(samples, error) from error
+            return [OUT_OF_MEMORY]
+        return [*cautions(self.probe.layout, samples, self.device)]
+
+    def _draw(self, seed: int, num_samples: int) -> Samples:
         return draw_samples(self._virtual_samples, seed, num_samples, self.input_shape)
 
     def _score(
@@ -364,11 +410,11 @@ def examine_round(
     global_state: State,
     updates: Mapping[str, State] | Sequence[State],
     *,
-    input_shape: tuple[int, ...],
+    input_shape: tuple[int, ...] | None = None,
     num_malicious: NumMalicious = AUTO,
     num_virtual_samples: int = 100,
     virtual_samples: VirtualSamples | None = None,
-    head: str | None = None,
+    head: str | Sequence[str] | None = None,
     scoring: str | Scoring = "hardened",
     device: str | torch.device = "auto",
     seed: int | None = None,
@@ -383,7 +429,8 @@ def examine_round(
     model : torch.nn.Module
         Gives architecture and key names. It is neither changed nor trained.
     global_state : dict of str to Tensor
-        What the clients were sent: the model's ``state_dict``, or its parameters alone.
+        What the clients were sent: the model's ``state_dict`` or any part of it. The
+        rest keeps the values that it has in ``model``.
     updates : dict of str to dict, or list of dict
         What each client answered, by client id, with the keys of ``global_state``; in a
         list the ids are ``"0"``, ``"1"`` and so on.

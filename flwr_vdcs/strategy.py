@@ -11,12 +11,24 @@ from torch import nn
 from flwr_vdcs._arguments import (
     check_paths,
     checked_flag,
+    checked_key,
     checked_listeners,
     checked_reputation,
 )
 from flwr_vdcs.decision import NumMalicious
-from flwr_vdcs.errors import InvalidArgumentError, StateError
-from flwr_vdcs.flower import AnyStrategy, adapter_for, caution, metric_keys
+from flwr_vdcs.errors import (
+    InvalidArgumentError,
+    PositionalArgumentError,
+    StateError,
+)
+from flwr_vdcs.flower import (
+    AnyStrategy,
+    Forwarding,
+    MetricKeys,
+    StandIns,
+    adapter_for,
+    caution,
+)
 from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import VirtualSamples
 from flwr_vdcs.records import Journal, Listener, StateFile, logger
@@ -31,6 +43,9 @@ BANS_BY_RANK = (
 )
 
 
+HEAD_FOUND = "Virtual consistency: the features are what the layer %r is given"
+
+
 def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     """Show users and editors the constructor's arguments rather than ``__new__``'s."""
     signature = inspect.signature(method)
@@ -38,7 +53,7 @@ def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     return signature.replace(parameters=parameters)
 
 
-class VirtualConsistencyStrategy:
+class VirtualConsistencyStrategy(Forwarding):
     """Let a strategy aggregate only those updates that are consistent with the others.
 
     Every round the server scores how consistent each client's update is with the
@@ -52,8 +67,9 @@ class VirtualConsistencyStrategy:
     Tolerance into Federated Learning via Virtual Data-Driven Consistency Scoring
     Plugin").
 
-    The object is a strategy of the API that the wrapped one belongs to. Unknown
-    attributes are looked up in the wrapped strategy.
+    The object is a strategy of the API that the wrapped one belongs to. Attributes that
+    are not the plugin's own are read from the wrapped strategy and written to it. If
+    that has a ``start`` of its own, this is what runs, with the checks in it.
 
     Parameters
     ----------
@@ -61,8 +77,9 @@ class VirtualConsistencyStrategy:
         The strategy to protect; also one that wraps others.
     model : torch.nn.Module
         Gives architecture and key names. It is neither changed nor trained.
-    input_shape : tuple of int
-        Shape of one input, without the batch axis.
+    input_shape : tuple of int, optional
+        Shape of one input, without the batch axis. Needed unless ``virtual_samples`` is
+        given.
     num_malicious : int, float or "auto", default "auto"
         M, how many updates to drop each round. ``"auto"`` drops those whose score is
         below the scoring's threshold, and less than half of them. It needs a scoring
@@ -73,16 +90,30 @@ class VirtualConsistencyStrategy:
     num_virtual_samples : int, default 100
         N, how many virtual samples to draw each round.
     virtual_samples : callable, optional
-        ``(generator, N) -> Tensor`` of shape ``(N, *input_shape)``, instead of
-        standard normal samples: token ids, for example.
-    head : str, optional
-        Name of the final classification layer; its input are the features. Found by
-        running the model if not given.
+        ``(generator, N) -> samples``, instead of standard normal ones: token ids, for
+        example. Samples are a tensor, for ``model(x)``, a tuple, for ``model(*x)``, or
+        a dict, for ``model(**x)``. If ``input_shape`` is given, a tensor must have the
+        shape ``(N, *input_shape)``.
+    head : str or sequence of str, optional
+        Name of the final classification layer, or of several; their input are the
+        features. Found by running the model if not given.
     scoring : str or Scoring, default "hardened"
         ``"hardened"`` looks at all parameters and over the rounds, and clips what is
         kept. ``"paper"`` is the published score. Or an object of your own.
     equal_weights : bool, default False
         Whether all kept clients weigh the same, whatever they claim (Eq. 20).
+    report_only : bool, default False
+        Whether to decide and report everything and change nothing: the wrapped strategy
+        gets every reply as it came, malformed or not, all clients are asked, and what
+        goes wrong in judging is a warning. With ``num_malicious=0`` alone nobody is
+        dropped, but malformed replies are quarantined.
+    arrays_key : str, optional
+        Name of the record to judge, where replies have several with arrays. Without it
+        this is the one under whose name the model was sent out, else the one with the
+        model's keys. Message API only.
+    weight_key, loss_key : str, optional
+        The metrics by which the wrapped strategy weighs clients, where it has no
+        ``weighted_by_key`` or ``train_loss_key`` that says so. Message API only.
     device : str or torch.device, default "auto"
         Where the features are computed; ``"auto"`` takes Gaudi, CUDA or an Intel GPU
         where there is one, else the CPU.
@@ -104,8 +135,8 @@ class VirtualConsistencyStrategy:
         momentum it is about twice as large as the model. Without it these are forgotten
         at a restart.
     on_round : callable, or a sequence of them, optional
-        Called with each `RoundReport` that the audit log would get. If it raises, a
-        warning is logged.
+        Called with each `RoundReport` that the audit log would get, before the wrapped
+        strategy aggregates the round. If it raises, a warning is logged.
 
     Attributes
     ----------
@@ -127,6 +158,8 @@ class VirtualConsistencyStrategy:
         ``num_malicious`` is not given as a number.
     InvalidArgumentError, NumMaliciousError, DeviceUnavailableError, AuditLogError
         If another argument is not possible here.
+    PositionalArgumentError
+        If an argument besides ``strategy`` has no name.
     StateError
         If the file at ``state_path`` is damaged, or something else.
 
@@ -144,8 +177,10 @@ class VirtualConsistencyStrategy:
 
     strategy: Any
 
-    def __new__(cls, strategy: AnyStrategy, **_: Any) -> Self:
+    def __new__(cls, strategy: AnyStrategy, *unnamed: Any, **_: Any) -> Self:
         """Add the adapter for the API that the wrapped strategy belongs to."""
+        if unnamed:
+            raise PositionalArgumentError(len(unnamed))
         adapted: type[Self] = _with(cls, adapter_for(strategy))
         return super().__new__(adapted)
 
@@ -154,13 +189,17 @@ class VirtualConsistencyStrategy:
         strategy: AnyStrategy,
         *,
         model: nn.Module,
-        input_shape: tuple[int, ...],
+        input_shape: tuple[int, ...] | None = None,
         num_malicious: NumMalicious = "auto",
         num_virtual_samples: int = 100,
         virtual_samples: VirtualSamples | None = None,
-        head: str | None = None,
+        head: str | Sequence[str] | None = None,
         scoring: str | Scoring = "hardened",
         equal_weights: bool = False,
+        report_only: bool = False,
+        arrays_key: str | None = None,
+        weight_key: str | None = None,
+        loss_key: str | None = None,
         device: str | torch.device = "auto",
         seed: int | None = None,
         audit_log: str | os.PathLike[str] | None = None,
@@ -185,7 +224,12 @@ class VirtualConsistencyStrategy:
         self._start: RoundStart | None = None
         self._history = History(checked_reputation(reputation))
         self._equal_weights = checked_flag("equal_weights", equal_weights)
-        self._metric_keys = metric_keys(strategy)
+        self._report_only = checked_flag("report_only", report_only)
+        self._arrays_key = checked_key("arrays_key", arrays_key)
+        self._given_keys = MetricKeys(
+            checked_key("weight_key", weight_key), checked_key("loss_key", loss_key)
+        )
+        self._stand_ins = StandIns()
         self._save_arrays = checked_flag("save_arrays", save_arrays)
         self._state_file = None if state_path is None else StateFile(state_path)
         self._resume()
@@ -196,16 +240,24 @@ class VirtualConsistencyStrategy:
             self._examiner.num_malicious,
             needs_sensitivity=self._examiner.scoring.needs_sensitivity,
         )
-        if self._examiner.is_protecting and (warning := caution(strategy)):
+        changes = self._examiner.is_protecting and not self._report_only
+        if changes and (warning := caution(strategy)):
             logger.warning(warning)
+        for warning in self._examiner.cautions:
+            logger.warning(warning)
+        if head is None:
+            logger.info(HEAD_FOUND, self._examiner.probe.head)
         if reputation and self._examiner.scoring.ban_threshold is None:
             logger.warning(BANS_BY_RANK, self._examiner.scoring.name)
+        self._is_constructed = True
 
     __signature__ = _without_self(__init__)
 
-    def __getnewargs__(self) -> tuple[AnyStrategy]:
-        """Let copies be made."""
-        return (self.strategy,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let copies be made, though the class is put together at construction."""
+        kind = type(self)
+        declared = vars(kind).get("_declared", kind)
+        return _empty, (declared, adapter_for(self.strategy)), vars(self)
 
     @property
     def reports(self) -> list[RoundReport]:
@@ -270,13 +322,15 @@ class VirtualConsistencyStrategy:
             f"│\t├── Head: {probe.head!r} ({probe.num_features} features)",
             f"│\t├── Device: {examiner.device}",
             f"│\t├── Equal weights: {self._equal_weights}",
+            f"│\t├── Report only: {self._report_only}",
             f"│\t├── Reputation: {reputation or '(none)'}",
             f"│\t├── State: {state.path if state else '(none)'}",
             f"│\t└── Audit log: {log.path if log else '(none)'}",
         ):
             logger.info("\t%s", line)
         if hasattr(self.strategy, "summary"):
-            self.strategy.summary()
+            with self._stand_ins.off():
+                self.strategy.summary()
 
     def _resume(self) -> None:
         """Go on from the saved state, if there is one."""
@@ -307,15 +361,15 @@ class VirtualConsistencyStrategy:
         """Name the wrapped strategy."""
         return f"VirtualConsistencyStrategy({self.strategy!r})"
 
-    def __getattr__(self, name: str) -> Any:
-        """Look up what this class does not have in the wrapped strategy."""
-        if name.startswith("_") or "strategy" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        return getattr(self.strategy, name)
-
 
 def _with(cls: type, adapter: type) -> Any:
     """Make the class a strategy of the adapter's API, unless it is one already."""
     if issubclass(cls, adapter):
         return cls
-    return type(cls.__name__, (cls, adapter), {"__module__": cls.__module__})
+    own = {"__module__": cls.__module__, "__doc__": cls.__doc__, "_declared": cls}
+    return type(cls.__name__, (cls, adapter), own)
+
+
+def _empty(cls: type, adapter: type) -> Any:
+    """Make an object whose attributes are still to come."""
+    return object.__new__(_with(cls, adapter))

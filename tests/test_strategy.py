@@ -189,13 +189,12 @@ def test_audit_log_and_state_are_two_files(tmp_path):
     assert not paths["audit_log"].exists()
 
 
-@pytest.mark.parametrize("option", ["model", "input_shape"])
-def test_two_arguments_have_no_default(option):
-    """What cannot be guessed must be given."""
-    options = {"model": NET, "input_shape": (3, 8, 8)}
-    del options[option]
-    with pytest.raises(TypeError, match=option):
-        VirtualConsistencyStrategy(message.FedAvg(), **options)
+def test_what_cannot_be_guessed_must_be_given():
+    """A model, and what it takes: a shape, or samples of it."""
+    with pytest.raises(TypeError, match="model"):
+        VirtualConsistencyStrategy(message.FedAvg(), input_shape=(3, 8, 8))
+    with pytest.raises(InvalidArgumentError, match=r"input_shape.*`virtual_samples`"):
+        VirtualConsistencyStrategy(message.FedAvg(), model=NET)
 
 
 @pytest.mark.parametrize("api", [message, legacy], ids=["message", "legacy"])

@@ -16,7 +16,7 @@ from flwr_vdcs.admission.global_state import (
     global_states_from,
     parameters_by_names,
 )
-from flwr_vdcs.admission.npy import EncodedArrays, State, encode
+from flwr_vdcs.admission.npy import EncodedArrays, State, as_real, encode
 from flwr_vdcs.admission.update import Update
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "admit",
     "admit_claims",
     "admitted",
+    "as_real",
     "encode",
     "forwarded_arrays",
     "global_states_from",

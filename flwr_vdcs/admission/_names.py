@@ -15,6 +15,9 @@ from torch.nn.modules.batchnorm import _NormBase
 LEFT_OUT = frozenset({"module", "_orig_mod", "_module", "default", "modules_to_save"})
 """Parts of names that wrappers add, or leave out."""
 
+MAGNITUDE = "lora_magnitude_vector"
+"""The lengths of DoRA, which peft saves without the word ``weight`` behind."""
+
 COUNTER = "num_batches_tracked"
 
 NORMALISATION = (_NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -61,7 +64,8 @@ def _short_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _short(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part not in LEFT_OUT)
+    short = ".".join(part for part in name.split(".") if part not in LEFT_OUT)
+    return short.replace(f"{MAGNITUDE}.weight", MAGNITUDE)
 
 
 def _usual_lists(model: nn.Module) -> Iterator[tuple[str, ...]]:

@@ -24,14 +24,14 @@ from flwr_vdcs.cli.checking.setting import (
 )
 from flwr_vdcs.cli.checking.trial import Trial, try_out
 from flwr_vdcs.cli.outcome import explained, stop_at_problem
-from flwr_vdcs.probe import NUM_SAMPLES_TO_TRY
+from flwr_vdcs.probe import unwrapped
 from flwr_vdcs.scoring import resolve_scoring
 
 
 def check(
     *,
     model: options.Model,
-    input_shape: options.InputShape,
+    input_shape: options.InputShape = None,
     head: options.Head = None,
     clients: options.Clients = 10,
     num_virtual_samples: options.NumVirtualSamples = 100,
@@ -44,7 +44,7 @@ def check(
     The clients move the model a little at random; nothing is trained.
     """
     with explained():
-        net = load_model(model)
+        net = unwrapped(load_model(model))
         shape = shape_from(input_shape)
         setting = Setting(
             input_shape=shape,
@@ -68,7 +68,7 @@ def check(
 def _checked(net: nn.Module, setting: Setting) -> tuple[dict[str, str], list[Finding]]:
     anatomy = anatomy_of(net)
     trial = _with_progress(net, setting)
-    reach = reach_of(net, setting.draw(NUM_SAMPLES_TO_TRY), trial.head)
+    reach = reach_of(net, setting.draw(trial.num_tried), trial.heads)
     return facts_of(anatomy, trial, setting), findings_of(anatomy, trial, reach)
 
 

@@ -1,43 +1,128 @@
 """What the adapters to both APIs share: how a round is examined and ended."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
-from flwr_vdcs.admission import Update
+from flwr_vdcs.admission import EncodedArrays, Update
 from flwr_vdcs.errors import RoundOrderError
 from flwr_vdcs.flower.compatibility import MetricKeys
+from flwr_vdcs.flower.stand_ins import StandIns
 from flwr_vdcs.history import History
 from flwr_vdcs.records import Journal
+from flwr_vdcs.report import RoundReport
 from flwr_vdcs.round import Examination, Examiner, RoundStart
 
 
 class Adapter:
-    """The part of an adapter that does not know its API."""
+    """The part of an adapter that does not know its API.
+
+    Where it only reports, all that it does happens beside the wrapped strategy's own
+    work, and what goes wrong there is told and changes nothing.
+    """
 
     _examiner: Examiner
     _history: History
     _journal: Journal
     _equal_weights: bool
-    _metric_keys: MetricKeys
+    _report_only: bool
+    _arrays_key: str | None
+    _given_keys: MetricKeys
+    _stand_ins: StandIns
     _start: RoundStart | None
 
     @abstractmethod
     def _save(self) -> None:
         """Write the state, once the round is over."""
 
-    def _examined(self, server_round: int, updates: Iterable[Update]) -> Examination:
+    @contextmanager
+    def _watching(self, server_round: int) -> Iterator[None]:
+        """Let no failure here end a run in which the plugin only reports."""
+        try:
+            yield
+        except Exception as error:
+            if not self._report_only:
+                raise
+            self._journal.notices.note_failure(server_round, error)
+
+    def _begin(
+        self,
+        server_round: int,
+        read: Callable[[], tuple[EncodedArrays, Mapping[str, EncodedArrays]]],
+    ) -> None:
+        """Note what the clients of a round are sent.
+
+        Parameters
+        ----------
+        server_round
+            The round.
+        read
+            Gives what the strategy was given, and by client id what it sends.
+        """
+        self._start = None
+        with self._watching(server_round):
+            given, sent = read()
+            self._start = self._examiner.start(given, sent, self._history)
+            if not self._report_only:
+                num_banned = len(self._start.banned)
+                self._journal.notices.note_prospect(server_round, len(sent), num_banned)
+
+    def _decided(
+        self, server_round: int, read: Callable[[], Iterable[Update] | None]
+    ) -> Examination | None:
         """Decide on the updates of the round that was configured last, and note it.
+
+        Parameters
+        ----------
+        server_round
+            The round.
+        read
+            Gives the updates, or None if there is nothing to judge.
+
+        Returns
+        -------
+        Examination or None
+            None where the wrapped strategy is to get all replies as they came.
 
         Raises
         ------
         RoundOrderError
-            If none was.
+            If no round was configured.
         """
-        if self._start is None:
+        with self._watching(server_round):
+            updates = read()
+            if updates is not None:
+                examined = self._examined(server_round, updates)
+                return None if self._report_only else examined
+        return None
+
+    def _examined(self, server_round: int, updates: Iterable[Update]) -> Examination:
+        start = self._start
+        if start is None:
             raise RoundOrderError
-        examined = self._examiner.examine(
-            server_round, self._start, updates, self._history
-        )
+        if self._report_only:  # whoever is banned was asked all the same
+            updates = [each for each in updates if each.client_id not in start.banned]
+        examined = self._examiner.examine(server_round, start, updates, self._history)
+        examined = replace(examined, report=self._marked(examined.report))
         self._journal.note_training(examined.report, examined.problem)
-        self._journal.note_once(examined.notices)
+        self._journal.notices.note_once(examined.notices)
         return examined
+
+    def _decided_on_claims(
+        self, server_round: int, read: Callable[[], Iterable[Update]]
+    ) -> RoundReport | None:
+        """Decide on answers to an evaluation, as `_decided` does on updates."""
+        with self._watching(server_round):
+            report = self._examiner.examine_claims(server_round, read())
+            self._journal.note_evaluation(self._marked(report))
+            return None if self._report_only else report
+        return None
+
+    def _marked(self, report: RoundReport) -> RoundReport:
+        return replace(report, report_only=self._report_only)
+
+    def _end(self, server_round: int) -> None:
+        """Write the state, when the wrapped strategy has aggregated."""
+        with self._watching(server_round):
+            self._save()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from flwr.server.strategy import Bulyan as LegacyBulyan
 from flwr.server.strategy import Strategy as LegacyStrategy
@@ -13,6 +14,7 @@ AnyStrategy = Strategy | LegacyStrategy
 
 DIFFERENTIAL_PRIVACY = ("DifferentialPrivacy", "DPFedAvg")
 DECISION_TREES = ("FedXgb",)
+FLOWER = "flwr."
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class MetricKeys:
 
     weight: str | None = None
     loss: str | None = None
+
+
+NO_KEYS = MetricKeys()
 
 
 def check_strategy(strategy: object) -> AnyStrategy:
@@ -52,12 +57,37 @@ def check_strategy(strategy: object) -> AnyStrategy:
     return strategy
 
 
-def metric_keys(strategy: AnyStrategy) -> MetricKeys:
-    """Name the metrics by which the strategy, or one inside it, weighs clients."""
+def metric_keys(strategy: AnyStrategy, given: MetricKeys = NO_KEYS) -> MetricKeys:
+    """Name the metrics by which the strategy, or one inside it, weighs clients.
+
+    What the user has given goes before what the strategies say.
+    """
     return MetricKeys(
-        weight=_first_name(strategy, "weighted_by_key"),
-        loss=_first_name(strategy, "train_loss_key"),
+        weight=given.weight or _first_name(strategy, "weighted_by_key"),
+        loss=given.loss or _first_name(strategy, "train_loss_key"),
     )
+
+
+def is_flowers_own(strategy: AnyStrategy, *methods: str) -> bool:
+    """Tell whether methods are Flower's own, in the strategy and all inside it.
+
+    What those read and refuse is known. What a strategy of the user's own makes of a
+    reply is not.
+    """
+    return all(
+        method not in vars(inner) and _module_of(inner, method).startswith(FLOWER)
+        for inner in _layers(strategy)
+        for method in methods
+    )
+
+
+def reads_metrics(strategy: AnyStrategy, phase: Literal["fit", "evaluate"]) -> bool:
+    """Tell whether a legacy strategy may look at what clients measured."""
+    function = f"{phase}_metrics_aggregation_fn"
+    never = is_flowers_own(strategy, f"aggregate_{phase}") and all(
+        getattr(inner, function, strategy) is None for inner in _layers(strategy)
+    )
+    return not never
 
 
 def minimum_results(strategy: AnyStrategy) -> int:
@@ -99,8 +129,22 @@ def _is_one_of(strategy: AnyStrategy, prefixes: tuple[str, ...]) -> bool:
     )
 
 
+def _module_of(strategy: AnyStrategy, method: str) -> str:
+    """Say where a method comes from; one that a strategy lacks nobody has changed."""
+    found = getattr(getattr(type(strategy), method, None), "__module__", FLOWER)
+    return str(found)  # None where code was run without a module
+
+
 def _layers(strategy: AnyStrategy) -> Iterator[AnyStrategy]:
-    """Walk through strategies that wrap others, from the outside in."""
-    while isinstance(strategy, Strategy | LegacyStrategy):
-        yield strategy
-        strategy = vars(strategy).get("strategy")  # type: ignore[assignment]
+    """Walk through strategies that wrap others, from the outside in, each once.
+
+    They may keep the inner one under any name.
+    """
+    ahead: list[object] = [strategy]
+    seen: set[int] = set()
+    while ahead:
+        found = ahead.pop(0)
+        if isinstance(found, Strategy | LegacyStrategy) and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            ahead.extend(vars(found).values())

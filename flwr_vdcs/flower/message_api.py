@@ -1,47 +1,75 @@
 """The adapter to Flower's Message API: ``aggregate_train`` on checked replies."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
-from flwr.app import (
-    Array,
-    ArrayRecord,
-    ConfigRecord,
-    Message,
-    MetricRecord,
-    RecordDict,
-)
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import Result, Strategy
 
-from flwr_vdcs.admission import Candidate, EncodedArrays, Update, forwarded_arrays
-from flwr_vdcs.errors import quoted
+from flwr_vdcs.admission import Candidate, EncodedArrays, Update
 from flwr_vdcs.flower._adapter import Adapter
-from flwr_vdcs.flower.compatibility import MetricKeys
-from flwr_vdcs.report import RoundReport
+from flwr_vdcs.flower.compatibility import is_flowers_own, metric_keys
+from flwr_vdcs.flower.replies import (
+    Expected,
+    encoded,
+    judged_record,
+    read_claims,
+    read_update,
+    sent_in,
+    set_arrays,
+    set_weight,
+)
+from flwr_vdcs.report import Decision
 
-WEIGHT_KEY = "num-examples"
-SERIALISATION = "numpy.ndarray"
+IN_THE_LOOP = (
+    "configure_train",
+    "aggregate_train",
+    "configure_evaluate",
+    "aggregate_evaluate",
+    "summary",
+)
+"""What Flower's loop calls, and a loop of the user's own."""
 
-MAX_LOSS = 1e6
-"""Powers of it stay finite where a strategy weighs clients by their loss."""
+CHECK = "_check_and_log_replies"
+"""Flower's own strategies refuse with it what they cannot aggregate."""
 
 
 class MessageAdapter(Adapter, Strategy):
     """Hand the wrapped strategy only those replies that are kept."""
 
     strategy: Strategy
+    _sent_record: str | None = None
+    _sent_last: ArrayRecord | None = None
+    _has_aggregated: bool = False
+
+    @wraps(Strategy.start)
+    def start(  # type: ignore[override]  # what Flower's takes, in any version
+        self, *args: Any, **kwargs: Any
+    ) -> Result:
+        """Run the wrapped strategy's own loop, with the plugin in it."""
+        self._sent_last, self._has_aggregated = None, False
+        num_before = len(self._journal.reports)
+        methods = {name: getattr(self, name) for name in IN_THE_LOOP}
+        with self._stand_ins.on(self.strategy, methods):
+            result = self.strategy.start(*args, **kwargs)
+        self._check_run(result, num_before)
+        return result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Let the wrapped strategy sample clients, and note what they are sent."""
-        messages = list(
-            self.strategy.configure_train(server_round, arrays, config, grid)
-        )
-        given = _encoded(arrays)
-        sent = {_destination(m): _sent(m, given) for m in messages}
-        self._start = self._examiner.start(given, sent, self._history)
+        with self._inner() as inner:
+            asked = inner.configure_train(server_round, arrays, config, grid)
+            messages = _listed(asked)
+        if messages:
+            self._sent_last = arrays
+        self._begin(server_round, lambda: self._sent(arrays, messages or []))
+        if self._report_only or not messages or self._start is None:
+            return messages
         return _not_to(self._start.banned, messages)
 
     def aggregate_train(
@@ -54,29 +82,34 @@ class MessageAdapter(Adapter, Strategy):
         RoundOrderError
             If no round was configured before.
         """
-        replies = list(replies)
-        answers = [reply for reply in replies if not reply.has_error()]
-        updates = [_update(reply, self._metric_keys) for reply in answers]
-        examined = self._examined(server_round, updates)
-        report = examined.report
+        self._has_aggregated = True
+        replies = _listed(replies)
+        examined = self._decided(
+            server_round, lambda: self._updates(server_round, _answers(replies))
+        )
+        if examined is None:
+            with self._inner() as inner:
+                outcome = inner.aggregate_train(server_round, replies)
+            self._end(server_round)
+            return outcome
         aggregate, metrics = None, None
-        if replies and not report.is_empty:
-            for reply, candidate in zip(answers, examined.candidates, strict=True):
-                self._prepare(reply, candidate)
-            kept = _without_refused(replies, report)
-            aggregate, metrics = self.strategy.aggregate_train(server_round, kept)
-        self._save()
-        metrics = MetricRecord() if metrics is None else metrics
-        metrics.update(report.counts())
-        return aggregate, metrics
+        if replies and not examined.report.is_empty:
+            self._prepare(_answers(replies), examined.candidates)
+            kept = _without_refused(replies, examined.report.decisions)
+            with self._inner() as inner:
+                aggregate, metrics = inner.aggregate_train(server_round, kept)
+        self._end(server_round)
+        return aggregate, MetricRecord({**(metrics or {}), **examined.report.counts()})
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Let the wrapped strategy configure the evaluation."""
-        messages = list(
-            self.strategy.configure_evaluate(server_round, arrays, config, grid)
-        )
+        with self._inner() as inner:
+            asked = inner.configure_evaluate(server_round, arrays, config, grid)
+            messages = _listed(asked)
+        if self._report_only or not messages:
+            return messages
         banned = self._history.ledger.banned(map(_destination, messages))
         return _not_to(banned, messages)
 
@@ -84,131 +117,111 @@ class MessageAdapter(Adapter, Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
         """Let the wrapped strategy aggregate the replies that can be aggregated."""
-        replies = list(replies)
-        answers = [reply for reply in replies if not reply.has_error()]
-        claims = [_claims(reply, self._metric_keys) for reply in answers]
-        report = self._examiner.examine_claims(server_round, claims)
-        self._journal.note_evaluation(report)
-        if report.is_empty:
-            return None
-        kept = _without_refused(replies, report)
-        return self.strategy.aggregate_evaluate(server_round, kept)
-
-    def _prepare(self, reply: Message, candidate: Candidate) -> None:
-        """Change in a kept reply what the wrapped strategy must get otherwise."""
-        if candidate.verdict != "kept":
-            return
-        if candidate.is_changed:
-            _set_arrays(reply, candidate)
-        if self._equal_weights:
-            _set_weight(reply, self._metric_keys, 1)
-
-
-class _DefectiveReplyError(Exception):
-    """A reply without the one record that was asked for."""
-
-
-def _update(reply: Message, keys: MetricKeys) -> Update:
-    """Read a reply to a train message."""
-    client_id = str(reply.metadata.src_node_id)
-    try:
-        arrays_key, arrays = _only(reply.content.array_records, "ArrayRecord")
-        metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
-        weight = _claimed_weight(metrics, keys.weight)
-        _check_loss(metrics, keys.loss)
-        _check_encoding(arrays)
-    except _DefectiveReplyError as error:
-        return Update(client_id, defect=str(error))
-    records = frozenset({f"MetricRecord {metrics_key}", f"record {arrays_key}"})
-    return Update(client_id, _encoded(arrays), weight, metrics, records)
-
-
-def _claims(reply: Message, keys: MetricKeys) -> Update:
-    """Read a reply to an evaluate message, which carries metrics only."""
-    client_id = str(reply.metadata.src_node_id)
-    try:
-        metrics_key, metrics = _only(reply.content.metric_records, "MetricRecord")
-        weight = _claimed_weight(metrics, keys.weight)
-    except _DefectiveReplyError as error:
-        return Update(client_id, defect=str(error))
-    records = frozenset({f"MetricRecord {metrics_key}"})
-    return Update(client_id, {}, weight, metrics, records)
-
-
-def _encoded(record: ArrayRecord) -> EncodedArrays:
-    """Take the bytes out of an ArrayRecord, without decoding them."""
-    return {key: array.data for key, array in record.items()}
-
-
-def _sent(message: Message, given: EncodedArrays) -> EncodedArrays:
-    """Find the model in a message: of several records the one with its keys."""
-    records = [_encoded(each) for each in message.content.array_records.values()]
-    alike = [record for record in records if record.keys() == given.keys()]
-    return (alike or records or [given])[0]
-
-
-def _only(records: Mapping[str, Any], kind: str) -> tuple[str, Any]:
-    if len(records) != 1:
-        raise _DefectiveReplyError(f"expected exactly one {kind}, found {len(records)}")
-    return next(iter(records.items()))
-
-
-def _claimed_weight(metrics: MetricRecord, weight_key: str | None) -> object:
-    key = weight_key or WEIGHT_KEY
-    if key not in metrics and weight_key is not None:
-        raise _DefectiveReplyError(f"expected the metric {key!r}, found none")
-    return metrics.get(key)
-
-
-def _check_loss(metrics: MetricRecord, loss_key: str | None) -> None:
-    loss = metrics.get(loss_key, 0.0) if loss_key else 0.0
-    if isinstance(loss, list) or not 0 <= loss <= MAX_LOSS:
-        raise _DefectiveReplyError(
-            f"{loss_key}: expected a number from 0 to {MAX_LOSS:g}, "
-            f"found {quoted(loss)}"
+        replies = _listed(replies)
+        report = self._decided_on_claims(
+            server_round, lambda: self._claims(_answers(replies))
         )
+        if report is not None:
+            if report.is_empty:
+                return None
+            replies = _without_refused(replies, report.decisions)
+        with self._inner() as inner:
+            return inner.aggregate_evaluate(server_round, replies)
 
+    @contextmanager
+    def _inner(self) -> Iterator[Strategy]:
+        """Give the wrapped strategy as it is by itself, in its loop too."""
+        with self._stand_ins.off():
+            yield self.strategy
 
-def _check_encoding(arrays: ArrayRecord) -> None:
-    """Refuse what says of itself that it is not NumPy's, as Flower will not read it."""
-    for key, array in arrays.items():
-        if array.stype != SERIALISATION:
-            raise _DefectiveReplyError(
-                f"{quoted(key)}: expected serialisation {SERIALISATION!r}, "
-                f"found {quoted(array.stype)}"
+    def _sent(
+        self, arrays: ArrayRecord, messages: Iterable[Message]
+    ) -> tuple[EncodedArrays, dict[str, EncodedArrays]]:
+        """Find what each client is sent, and in a record of which name."""
+        given = encoded(arrays)
+        found = {_destination(m): sent_in(m, given, self._arrays_key) for m in messages}
+        names = (name for name, _ in found.values() if name is not None)
+        self._sent_record = next(names, None)
+        return given, {client: sent for client, (_, sent) in found.items()}
+
+    def _updates(
+        self, server_round: int, answers: Sequence[Message]
+    ) -> list[Update] | None:
+        """Read a round's replies; None if none has arrays and none may be wanted."""
+        expected = self._expected("aggregate_train")
+        bare = not any(reply.content.array_records for reply in answers)
+        if answers and bare and not expected.is_strict:
+            self._journal.notices.note_statistics(server_round)
+            return None
+        return [read_update(reply, expected) for reply in answers]
+
+    def _claims(self, answers: Sequence[Message]) -> list[Update]:
+        expected = self._expected("aggregate_evaluate")
+        return [read_claims(reply, expected) for reply in answers]
+
+    def _expected(self, method: str) -> Expected:
+        """Say how replies are to be read, for what will aggregate them."""
+        with self._inner() as inner:
+            return Expected(
+                record=self._arrays_key or self._sent_record,
+                keys=self._start.common.keys if self._start else (),
+                metric_keys=metric_keys(inner, self._given_keys),
+                is_strict=is_flowers_own(inner, method, CHECK),
             )
 
+    def _prepare(
+        self, answers: Sequence[Message], candidates: Sequence[Candidate]
+    ) -> None:
+        """Change in kept replies what the wrapped strategy must get otherwise."""
+        expected = self._expected("aggregate_train")
+        for reply, candidate in zip(answers, candidates, strict=True):
+            if candidate.verdict != "kept":
+                continue
+            name = judged_record(reply.content, expected)
+            if candidate.is_changed and name is not None:
+                set_arrays(reply.content, name, candidate)
+            if self._equal_weights:
+                set_weight(reply.content, expected.metric_keys, 1)
 
-def _set_arrays(reply: Message, candidate: Candidate) -> None:
-    """Replace the arrays of a reply, under the name they came by."""
-    forwarded = forwarded_arrays(candidate)
-    arrays = ArrayRecord({key: Array(array) for key, array in forwarded.items()})
-    content: RecordDict = reply.content
-    content[next(iter(content.array_records))] = arrays
+    def _check_run(self, result: object, num_before: int) -> None:
+        """Tell of a run that was not checked, or that has trained nothing."""
+        is_overridden = type(self.strategy).start is not Strategy.start
+        if is_overridden and not self._has_aggregated:
+            self._journal.notices.note_bypass()
+        model, self._sent_last = self._sent_last, None
+        if self._report_only or model is None or not isinstance(result, Result):
+            return
+        if not result.arrays:
+            result.arrays = model
+            self._journal.notices.note_standstill(self._journal.reports[num_before:])
 
 
-def _set_weight(reply: Message, keys: MetricKeys, weight: int) -> None:
-    """Replace the weight that a reply claims, leaving its other metrics alone."""
-    content: RecordDict = reply.content
-    name, metrics = next(iter(content.metric_records.items()))
-    key = keys.weight or WEIGHT_KEY
-    if key in metrics:
-        content[name] = MetricRecord({**metrics, key: weight})
+def _listed(messages: Iterable[Message]) -> Sequence[Message]:
+    """Let messages be looked at more than once; a strategy may give None."""
+    if messages is None or isinstance(messages, Sequence):
+        return messages
+    return list(messages)
+
+
+def _answers(replies: Iterable[Message]) -> list[Message]:
+    return [reply for reply in replies if not reply.has_error()]
 
 
 def _destination(message: Message) -> str:
     return str(message.metadata.dst_node_id)
 
 
-def _not_to(client_ids: Collection[str], messages: list[Message]) -> list[Message]:
+def _not_to(client_ids: Collection[str], messages: Iterable[Message]) -> list[Message]:
     return [m for m in messages if _destination(m) not in client_ids]
 
 
-def _without_refused(replies: list[Message], report: RoundReport) -> list[Message]:
+def _without_refused(
+    replies: Iterable[Message], decisions: Iterable[Decision]
+) -> list[Message]:
     """Leave out what was refused; errors go on, as the wrapped strategy counts them."""
-    decisions = iter(report.decisions)
+    decided = iter(decisions)
     return [
         reply
         for reply in replies
-        if reply.has_error() or next(decisions).verdict == "kept"
+        if reply.has_error() or next(decided).verdict == "kept"
     ]

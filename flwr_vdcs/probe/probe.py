@@ -1,7 +1,7 @@
 """Parameters to features: what the model sees in the virtual samples."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,182 +9,246 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from flwr_vdcs.admission import State, parameters_by_names
-from flwr_vdcs.errors import HeadNotFoundError
-from flwr_vdcs.probe._head import find_head
-from flwr_vdcs.probe._private_copy import floating_dtype, private_copy
+from flwr_vdcs.admission import State, as_real, parameters_by_names
+from flwr_vdcs.errors import InputShapeError
+from flwr_vdcs.probe._head import is_of_any, taken, weight_of
+from flwr_vdcs.probe._layout import layout_of, seen_with
+from flwr_vdcs.probe._model import (
+    Loader,
+    LoadParameter,
+    PrivateModel,
+    copying,
+    generators_kept,
+    seeded,
+    travels,
+    unwrapped,
+)
+from flwr_vdcs.probe._reduction import collector_for
+from flwr_vdcs.probe._samples import Samples, batches
+from flwr_vdcs.probe.virtual_samples import MAX_SEED, NUM_SAMPLES_TO_TRY
 
-LoadParameter = Callable[[str, Tensor], object]
-"""Write the parameter of that name into the tensor given."""
+NEGLIGIBLE = 0.05
+"""Half precision is widened to float32 if no more of a model's bytes stay at home."""
 
-Capture = Callable[[nn.Module, list[Tensor]], RemovableHandle]
-"""Collect what passes through a layer, until the handle is removed."""
-
-Named = tuple[tuple[str, ...], Tensor, Tensor]
-"""A parameter's names, itself, and the tensor on the CPU to put it together in."""
+INPUTS, OUTPUTS = "inputs", "outputs"
+"""The sides of a head on which something can be taken."""
 
 
 class Probe:
     """A private copy of the model, run without its final classification layer.
 
     The features are the input of that layer, the head, in the model's real forward
-    pass, flattened per sample (Eqs. 15 and 16). The copy runs in evaluation mode,
-    so dropout is off, except that normalisation layers use the statistics of the
-    virtual samples instead of their running ones. The model itself is not touched.
+    pass, flattened per row (Eqs. 15 and 16). The copy runs in evaluation mode, so
+    dropout is off, except that normalisation layers use the statistics of the virtual
+    samples instead of their running ones. The model itself is not touched.
+
+    What does not travel keeps the model's own values, and is neither copied nor widened
+    again.
 
     Parameters
     ----------
     model
-        Architecture; at most half precision is widened to float32.
+        Architecture, and the values of what does not travel.
     samples
         At least one input, to find the head with.
     head
-        Name of the head, or None to take the last layer with parameters that starts
-        during a forward pass.
+        Name of the head, or several, or None to take the last layer with parameters
+        that starts during a forward pass.
     device
         Where the copy lives and runs.
 
     Attributes
     ----------
-    head
-        Name of the head.
-    parameter_names, buffer_names
-        All names of all parameters, and of floating buffers but running statistics.
-    num_features
-        How many features a sample has.
+    parameter_names
+        All names of all parameters.
+    layout
+        The heads, how much passes through them, and the memory that it takes.
 
     Raises
     ------
+    InvalidArgumentError
+        If no copy of the model can be made and looked into.
     InputShapeError
         If the model refuses the samples.
     HeadNotFoundError
-        If there is no such layer, or it does not run on one row per sample.
+        If there is no such layer, or it does not run on tensors.
     """
 
     def __init__(
-        self, model: nn.Module, samples: Tensor, head: str | None, device: torch.device
+        self,
+        model: nn.Module,
+        samples: Samples,
+        head: str | Sequence[str] | None,
+        device: torch.device,
     ) -> None:
         self.device = device
-        self._model, self._statistics = private_copy(model, device)
-        self._dtype = floating_dtype(self._model)
-        self._own_buffers = {n: b.clone() for n, b in self._model.named_buffers()}
-        self.buffer_names = frozenset(
-            name for name, b in self._own_buffers.items() if b.is_floating_point()
-        )
-        samples = self.prepared(samples)
-        with _generators_kept(device):
-            self.head = find_head(self._model, samples, head)
-        known = [
-            (names, p, _staging(p)) for names, p in parameters_by_names(self._model)
-        ]
+        self._copy = PrivateModel(unwrapped(model), device)
+        asked = (head,) if isinstance(head, str) else head
+        with generators_kept(device):
+            self.layout = layout_of(self._copy, unwrapped(model), samples, asked)
+        known = parameters_by_names(self._copy.module)
         self._parameters = [each for each in known if not self._is_of_head(each[0])]
         self._head_parameters = [each for each in known if self._is_of_head(each[0])]
-        self.parameter_names = frozenset(name for names, *_ in known for name in names)
-        self.num_features = self._checked_width(samples)
+        self.parameter_names = frozenset(name for names, _ in known for name in names)
+        self._loader = Loader()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names of the heads."""
+        return self.layout.heads
+
+    @property
+    def head(self) -> str:
+        """The name of the head, or of all of them, separated by commas."""
+        return ", ".join(self.heads)
+
+    @property
+    def num_features(self) -> int:
+        """How many features a row has."""
+        return self.layout.num_features
 
     def is_of_head(self, name: str) -> bool:
-        """Tell whether a parameter belongs to the head."""
-        return name.startswith(f"{self.head}.")
+        """Tell whether a parameter belongs to a head; all do if the model is one."""
+        return is_of_any(self.heads, name)
 
-    def prepared(self, samples: Tensor) -> Tensor:
-        """Bring virtual samples to the device, in the dtype of the parameters."""
-        dtype = self._dtype if samples.is_floating_point() else samples.dtype
-        return samples.to(self.device, dtype)
+    def head_weight(self, state: State) -> Tensor | None:
+        """Give the head's weight in a state, one row for each class.
 
-    def buffers_of(self, global_state: State) -> State:
-        """Give all buffers, those of a global state where it has them."""
-        return {
-            name: global_state[name].to(buffer) if name in global_state else buffer
-            for name, buffer in self._own_buffers.items()
-        }
+        It is None where there is none, or several heads.
+        """
+        if len(self.heads) > 1:
+            return None
+        return weight_of(state, self.heads[0], self._layers()[0])
+
+    @cached_property
+    def num_classes(self) -> int:
+        """How many rows the head's weight has; 1 where it has no such matrix."""
+        named = self._copy.module.named_parameters(remove_duplicate=False)
+        weight = self.head_weight(dict(named))
+        return 1 if weight is None else len(weight)
+
+    def prepared(self, samples: Samples) -> Any:
+        """Bring virtual samples to the device, in at least single precision."""
+        dtype = torch.promote_types(self._copy.dtype, torch.float32)
+        return self._copy.prepared(samples, dtype)
+
+    def rehearse(self, samples: Samples) -> None:
+        """Run on as many samples as a round will, and learn how long the rows are then.
+
+        Where they run in batches, one will do. What has half precision is not run, as
+        it may still be widened.
+        """
+        if self._copy.is_half:
+            return
+        batch = next(batches(samples, self.layout.num_batches(samples)))
+        with generators_kept(self.device):
+            self.layout = seen_with(self.layout, self._copy, batch)
 
     @torch.no_grad()
     def features(
         self, load: LoadParameter, context: "RoundContext"
-    ) -> Float[Tensor, "samples features"]:
+    ) -> Float[Tensor, "rows features"]:
         """Run the model with other parameters and give its features, on the CPU.
+
+        If no parameter outside the head travels, the head's output is given instead.
 
         Parameters
         ----------
         load
-            Called as ``load(name, out)`` for each parameter outside the head.
+            Called as ``load(name, out)`` for each parameter outside the head that
+            travels, or for those of the head where none does.
         context
             The round, with the virtual samples to run on.
         """
-        self._load(self._parameters, load, context.global_state)
-        self._set_buffers(context.buffers)
-        features = self._run(context.samples, context.seed)
-        if features.shape != (len(context.samples), self.num_features):
-            raise ValueError(f"the features have shape {tuple(features.shape)}")
-        return features
+        state = context.global_state
+        self._settle(state)
+        buffers = _those_of(state, context.buffers)
+        if not any(travels(names, state) for names, _ in self._parameters):
+            self._loader.load(self._head_parameters, load, state)
+            return self._run(context, buffers, OUTPUTS)
+        self._loader.load(self._parameters, load, state)
+        self._loader.load(self._head_parameters, copying(state), state)
+        return self._run(context, buffers, INPUTS)
 
     @torch.no_grad()
     def answers(
         self, state: State, context: "RoundContext"
-    ) -> Float[Tensor, "samples answers"]:
+    ) -> Float[Tensor, "rows answers"]:
         """Run the whole model with a state of its own and give its head's output.
 
         It runs as it would be used: normalisation layers take their running statistics
         from the state, if it has them. Integer buffers are the global model's, as a
         place to look something up must not come from a client.
         """
+        self._settle(context.global_state)
         known = [*self._parameters, *self._head_parameters]
-        self._load(known, lambda n, out: out.copy_(state[n]), context.global_state)
-        own = {**context.buffers, **self._statistics}
+        self._loader.load(known, copying(state), context.global_state)
+        own = {**self._copy.buffers, **self._copy.statistics}
         sent = {
-            name: state[name].to(buffer)
+            name: _like(buffer, state[name])
             for name, buffer in own.items()
-            if name in state and buffer.is_floating_point()
+            if name in state and (buffer.is_floating_point() or buffer.is_complex())
         }
-        self._set_buffers({**context.buffers, **sent})
-        try:
-            return self._run(context.samples, context.seed, _capture_output)
-        finally:
-            for name in self._statistics:
-                _set_buffer(self._model, name, None)
+        buffers = _those_of(context.global_state, context.buffers)
+        return self._run(context, {**buffers, **sent}, OUTPUTS, finite=True)
+
+    def buffers_of(self, global_state: State) -> State:
+        """Give all buffers, those of a global state where it has them."""
+        return {
+            name: _like(buffer, global_state[name]) if name in global_state else buffer
+            for name, buffer in self._copy.buffers.items()
+        }
+
+    def _settle(self, global_state: State) -> None:
+        """Widen half precision, unless a good part of the model does not travel."""
+        if self._copy.is_half and self._share_that_stays(global_state) <= NEGLIGIBLE:
+            self._copy.widen()
+            wider = 2 * self.layout.sample_bytes
+            self.layout = replace(self.layout, sample_bytes=wider)
+
+    def _share_that_stays(self, global_state: State) -> float:
+        """Tell how much of the model does not travel."""
+        known = [*self._parameters, *self._head_parameters]
+        known += [((name,), buffer) for name, buffer in self._copy.buffers.items()]
+        sizes = {names: tensor.nbytes for names, tensor in known}
+        staying = sum(
+            n for names, n in sizes.items() if not travels(names, global_state)
+        )
+        return staying / sum(sizes.values())
+
+    def _layers(self) -> list[nn.Module]:
+        return [self._copy.module.get_submodule(name) for name in self.heads]
 
     def _is_of_head(self, names: Iterable[str]) -> bool:
         """Tell whether it is the head's alone: no other layer shares it."""
         return all(map(self.is_of_head, names))
 
-    @staticmethod
-    def _load(
-        parameters: list[Named], load: LoadParameter, global_state: State
-    ) -> None:
-        for names, parameter, staging in parameters:
-            load(next(name for name in names if name in global_state), staging)
-            if staging is not parameter:
-                parameter.copy_(staging)
-
-    def _set_buffers(self, buffers: State) -> None:
-        for name, buffer in buffers.items():
-            _set_buffer(self._model, name, buffer.clone())
-
-    def _checked_width(self, samples: Tensor) -> int:
-        features = self._run(samples, seed=0)
-        if features.shape[0] != len(samples):
-            found = f"its input has {features.shape[0]} rows for {len(samples)} samples"
-            layers = [name for name, module in self._model.named_modules() if name]
-            raise HeadNotFoundError(self.head, found, layers)
-        return features.shape[1]
-
-    @torch.no_grad()
     def _run(
-        self, samples: Tensor, seed: int, capture: Capture | None = None
-    ) -> Float[Tensor, "samples features"]:
-        """Layers that draw random numbers all the same draw them alike every time."""
-        captured: list[Tensor] = []
-        head = self._model.get_submodule(self.head)
-        hook = (capture or _capture_input)(head, captured)
-        try:
-            with _seeded(seed, self.device):
-                self._model(samples)
-        finally:
-            hook.remove()
-        rows = [part.flatten(1) for part in captured]
-        return torch.cat(rows, dim=1).cpu()
+        self,
+        context: "RoundContext",
+        buffers: State,
+        side: str,
+        *,
+        finite: bool = False,
+    ) -> Float[Tensor, "rows width"]:
+        """Run batch by batch, and give what passes through the head, in short rows.
+
+        Layers that draw random numbers all the same draw them alike every time.
+        """
+        layout, parts = self.layout, []
+        width = layout.num_features if side == INPUTS else layout.num_answers
+        with seeded(context.seed, self.device):
+            for batch in batches(context.samples, layout.num_batches(context.samples)):
+                rows = collector_for(width, context.seed + MAX_SEED, finite=finite)
+                self._copy.run(
+                    batch, taken(self._layers(), **{side: rows.add}), buffers
+                )
+                if rows.width != width:
+                    raise ValueError(f"{side} of {rows.width} numbers, not {width}")
+                parts.append(rows.rows())
+        found = torch.cat(parts).cpu()
+        return found.to(torch.promote_types(found.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
@@ -197,12 +261,14 @@ class RoundContext:
     ----------
     probe : Probe
         The model, to be run by `features` and `answers`.
-    samples : Tensor
-        The virtual samples, ``(N, *input_shape)``, on the probe's device.
+    samples : Tensor, tuple or dict
+        The virtual samples, on the probe's device: ``(N, *input_shape)``, or whatever
+        the model is called with.
     seed : int
         The seed that they were drawn from, for whatever else is drawn.
     global_state : dict
-        The arrays that these clients were sent, by the model's names.
+        The arrays that these clients were sent, by the model's names: all of its state
+        or a part. Complex ones are viewed as real ones, with a last axis of 2.
     momentum : dict
         The way that the global model has come, by the names of parameters; empty in
         the first round.
@@ -211,7 +277,7 @@ class RoundContext:
     """
 
     probe: Probe
-    samples: Tensor = field(repr=False)
+    samples: Samples = field(repr=False)
     seed: int
     global_state: State = field(repr=False)
     momentum: State = field(default_factory=dict, repr=False)
@@ -234,81 +300,74 @@ class RoundContext:
         return self.probe.buffers_of(self.global_state)
 
     @cached_property
-    def global_answers(self) -> Float[Tensor, "samples answers"]:
+    def global_answers(self) -> Float[Tensor, "rows answers"]:
         """What the whole global model answers to the virtual samples."""
         return self.answers(self.global_state)
 
-    def features(self, load: LoadParameter) -> Float[Tensor, "samples features"]:
+    def features(self, load: LoadParameter) -> Float[Tensor, "rows features"]:
         """Run the model without its head on the virtual samples.
+
+        If no parameter outside the head travels, as in a logistic regression or where
+        only the head is trained, the head's output is given instead of its input.
 
         Parameters
         ----------
         load
-            Called as ``load(name, out)`` for each parameter outside the head; it writes
-            the values to run with into the tensor ``out``.
+            Called as ``load(name, out)`` for each parameter outside the head that
+            travels, or for those of the head where none does; it writes the values to
+            run with into the tensor ``out``. All others keep their values.
 
         Returns
         -------
         Tensor
-            ``(N, d)`` features, on the CPU.
+            ``(N, d)`` features, on the CPU. A head that is given other rows than the
+            samples, such as the nodes of graphs, has one row for each of those. Where d
+            were more than 16,384 the features are projected to 16,381 numbers, in one
+            and the same way in all of a round.
         """
         return self.probe.features(load, self)
 
-    def answers(self, state: State) -> Float[Tensor, "samples answers"]:
+    def answers(self, state: State) -> Float[Tensor, "rows answers"]:
         """Run the whole model with a state of its own on the virtual samples.
 
         Returns
         -------
         Tensor
-            The head's output, ``(N, answers)``, on the CPU.
+            The head's output, ``(N, answers)``, on the CPU; projected as features are.
         """
         return self.probe.answers(state, self)
 
 
-def _staging(parameter: Tensor) -> Tensor:
-    """Parameters of an accelerator are put together on the CPU first."""
-    if parameter.device.type == "cpu":
-        return parameter
-    return torch.empty_like(parameter, device="cpu")
+def probe_for(
+    model: nn.Module,
+    draw: Callable[[int], Samples],
+    num_samples: int,
+    head: str | Sequence[str] | None,
+    device: torch.device,
+) -> Probe:
+    """Make a probe with few samples, or with all if the model takes no other number.
+
+    Raises
+    ------
+    InvalidArgumentError, InputShapeError, HeadNotFoundError
+        As for `Probe`.
+    """
+    few = min(num_samples, NUM_SAMPLES_TO_TRY)
+    try:
+        return Probe(model, draw(few), head, device)
+    except InputShapeError as error:
+        problem = error
+    with suppress(InputShapeError):
+        return Probe(model, draw(num_samples), head, device)
+    raise problem
 
 
-def _set_buffer(model: nn.Module, name: str, value: Tensor | None) -> None:
-    """Put a buffer in place, whatever shape a forward pass has left there."""
-    module, _, own_name = name.rpartition(".")
-    setattr(model.get_submodule(module), own_name, value)
+def _those_of(state: State, buffers: State) -> State:
+    return {name: buffer for name, buffer in buffers.items() if name in state}
 
 
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the generators that the model may use, and put them back afterwards."""
-    with _generators_kept(device):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
-    """Put the generators that the model may use back afterwards."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-
-
-def _capture_input(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
-    """Keep what the head is given, every time that it is called."""
-
-    def keep(_module: nn.Module, args: Any, kwargs: Any) -> None:
-        inputs = (value for value in (*args, *kwargs.values()))
-        captured.append(next(v for v in inputs if isinstance(v, Tensor)).clone())
-
-    return head.register_forward_pre_hook(keep, with_kwargs=True)
-
-
-def _capture_output(head: nn.Module, captured: list[Tensor]) -> RemovableHandle:
-    """Keep what the head gives, or the first of it, every time that it is called."""
-
-    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-        outputs = output if isinstance(output, tuple | list) else (output,)
-        captured.append(next(v for v in outputs if isinstance(v, Tensor)).clone())
-
-    return head.register_forward_hook(keep)
+def _like(buffer: Tensor, value: Tensor) -> Tensor:
+    """Give a value that has travelled as the buffer has it; none are copied in vain."""
+    if buffer.is_complex():
+        value = torch.view_as_complex(value.to(as_real(buffer)))
+    return value.to(buffer)

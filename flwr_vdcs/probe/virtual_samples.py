@@ -1,14 +1,17 @@
 """Seed to virtual samples: the inputs that every client's model is probed with."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.probe._samples import Samples
 
-VirtualSamples = Callable[[torch.Generator, int], Tensor]
+VirtualSamples = Callable[[torch.Generator, int], Samples]
+"""Draws N samples: a tensor, a tuple of inputs, or a dictionary of them."""
 
 MAX_SEED = 2**53
 """Seeds stay exact in readers of JSON that know floating point only."""
@@ -20,11 +23,13 @@ NUM_SAMPLES_TO_TRY = 2
 
 def gaussian(input_shape: tuple[int, ...]) -> VirtualSamples:
     """Draw standard normal samples of one input shape (Section 3.2, step 1)."""
+    return partial(_normal, input_shape)
 
-    def draw(generator: torch.Generator, num_samples: int) -> Tensor:
-        return torch.randn((num_samples, *input_shape), generator=generator)
 
-    return draw
+def _normal(
+    input_shape: tuple[int, ...], generator: torch.Generator, num_samples: int
+) -> Tensor:
+    return torch.randn((num_samples, *input_shape), generator=generator)
 
 
 def round_seed(seed: int | None, server_round: int) -> int:
@@ -43,23 +48,28 @@ def draw_samples(
     virtual_samples: VirtualSamples,
     seed: int,
     num_samples: int,
-    input_shape: tuple[int, ...],
-) -> Tensor:
+    input_shape: tuple[int, ...] | None,
+) -> Samples:
     """Draw ``num_samples`` inputs on the CPU, the same on every device.
 
     Raises
     ------
     InvalidArgumentError
-        If the callable gives anything but ``num_samples`` inputs of ``input_shape``.
+        If the callable gives a tensor of another shape than ``num_samples`` inputs of
+        ``input_shape``, or something that no model is called with.
     """
     generator = torch.Generator().manual_seed(seed)
     samples = virtual_samples(generator, num_samples)
-    expected = (num_samples, *input_shape)
-    if not isinstance(samples, Tensor) or tuple(samples.shape) != expected:
-        found = tuple(samples.shape) if isinstance(samples, Tensor) else type(samples)
-        raise InvalidArgumentError(
-            "virtual_samples",
-            virtual_samples,
-            f"a callable (generator, N) -> Tensor of shape {expected}, not {found}",
-        )
-    return samples
+    if isinstance(samples, tuple | Mapping) and samples:
+        return samples
+    expected = (num_samples, *(input_shape or ()))
+    if isinstance(samples, Tensor) and (not input_shape or samples.shape == expected):
+        return samples
+    shape = f" of shape {expected}" if input_shape else ""
+    found = tuple(samples.shape) if isinstance(samples, Tensor) else type(samples)
+    raise InvalidArgumentError(
+        "virtual_samples",
+        virtual_samples,
+        f"a callable (generator, N) -> Tensor{shape}, not {found}; or one that gives a "
+        "tuple, for model(*x), or a dict, for model(**x)",
+    )

@@ -1,17 +1,13 @@
 """Round reports to whoever wants to know: the list, Flower's log, the audit log."""
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 
 from flwr_vdcs.decision import NumMalicious
 from flwr_vdcs.errors import quoted
 from flwr_vdcs.records.audit_log import AuditLog
+from flwr_vdcs.records.notices import Notices, logger
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.scoring import is_low
-
-logger = logging.getLogger("flwr")
-"""Flower's own logger, so that a round's lines stand together."""
 
 Listener = Callable[[RoundReport], object]
 """Is told what every round decided."""
@@ -30,13 +26,7 @@ class Journal:
     ) -> None:
         self.reports: list[RoundReport] = []
         self.evaluation_reports: list[RoundReport] = []
-        self._share_to_drop = num_malicious if isinstance(num_malicious, float) else 0
-        self._told_of_idleness = False
-        self._told_of_blindness = False
-        self._told_of_insensitivity = not needs_sensitivity
-        self._told_of_silence = False
-        self._told_of_likeness = False
-        self._told: set[str] = set()
+        self.notices = Notices(num_malicious, needs_sensitivity=needs_sensitivity)
         self._listeners = tuple(listeners)
         self.audit_log = None if audit_log is None else AuditLog(audit_log)
 
@@ -46,134 +36,17 @@ class Journal:
         """Note a training round, and why nothing could be scored in it."""
         self.reports.append(report)
         logger.info(
-            "\t├──> Virtual consistency: kept %d, dropped %d, quarantined %d%s (%.2fs)",
+            "\t├──> Virtual consistency: kept %d, dropped %d, quarantined %d%s%s "
+            "(%.2fs)",
             report.num_kept,
             report.num_dropped,
             report.num_quarantined,
             _unusual(report),
+            "; report only" if report.report_only else "",
             report.seconds,
         )
-        if report.skipped:
-            self._note_skip(report)
-        if report.is_tied:
-            logger.warning(
-                "Round %d: dropped and kept clients have equal scores, so the choice "
-                "between them is arbitrary. Are they copies, or do some layers not "
-                "train?",
-                report.server_round,
-            )
-        self._note_likeness(report)
-        self._note_scoring(report)
-        self._note_idleness(report)
-        self._note_insensitivity(report)
-        if problem is not None and not report.skipped:
-            self._note_silence(report, problem)
+        self.notices.note_round(report, problem)
         self._publish(report)
-
-    @staticmethod
-    def _note_skip(report: RoundReport) -> None:
-        """Say why no update goes on, and what to do."""
-        if report.is_out_of_memory:
-            logger.warning(
-                "Round %d is skipped and the model kept: the server ran out of memory. "
-                "Lower `num_virtual_samples`, or choose another `device`.",
-                report.server_round,
-            )
-        else:
-            logger.warning(
-                "Round %d is skipped and the model kept: %d updates are too few to "
-                "compare%s. Sample more clients%s.",
-                report.server_round,
-                report.num_dropped,
-                *_shortage(report.num_malicious),
-            )
-
-    def _note_likeness(self, report: RoundReport) -> None:
-        """Say once that the scores tell no client from another."""
-        if report.scores_alike and not self._told_of_likeness:
-            self._told_of_likeness = True
-            logger.warning(
-                "Round %d: all clients have the same score, so nobody is dropped and "
-                'attacks can pass. Use scoring="hardened", name another `head`, or let '
-                "a layer before it train.",
-                report.server_round,
-            )
-
-    def _note_scoring(self, report: RoundReport) -> None:
-        """Pass on once what the scoring says of the whole round."""
-        if report.note and report.note not in self._told:
-            self._told.add(report.note)
-            logger.warning(
-                "Round %d: the scoring finds that %s.", report.server_round, report.note
-            )
-
-    def _note_idleness(self, report: RoundReport) -> None:
-        """Say once that the share to drop of so few updates is nobody."""
-        if self._told_of_idleness or not self._share_to_drop or report.num_banned:
-            return
-        if report.num_kept and not report.num_malicious:
-            self._told_of_idleness = True
-            logger.warning(
-                "Round %d: num_malicious=%g of %d updates is less than one client, so "
-                "nobody is dropped. Sample more clients, or give a number of clients.",
-                report.server_round,
-                self._share_to_drop,
-                report.num_kept,
-            )
-
-    def _note_insensitivity(self, report: RoundReport) -> None:
-        """Say once that the virtual samples do not show what they are there to show."""
-        if self._told_of_insensitivity:
-            return
-        if is_low(report.sensitivity):
-            self._told_of_insensitivity = True
-            logger.warning(
-                "Round %d: the virtual samples hardly reach the features (sensitivity "
-                "%.1e), so the scores compare little but biases, and attacks can pass. "
-                'scoring="hardened" does not depend on it.',
-                report.server_round,
-                report.sensitivity,
-            )
-
-    def _note_silence(self, report: RoundReport, problem: Exception) -> None:
-        """Say once why a dry run has nothing to tell of updates that go on."""
-        if self._told_of_silence:
-            return
-        self._told_of_silence = True
-        logger.warning(
-            "Round %d: the updates cannot be scored: %s. With num_malicious above 0 "
-            "that would end the run, or skip the round if the server has no memory.",
-            report.server_round,
-            type(problem).__name__,
-            exc_info=problem,
-        )
-
-    def note_once(self, notices: Sequence[str]) -> None:
-        """Say what is said of the set-up and not of a round, each of it once."""
-        for notice in notices:
-            if notice not in self._told:
-                self._told.add(notice)
-                logger.warning(notice)
-
-    @staticmethod
-    def note_shortage(report: RoundReport, quorum: int) -> None:
-        """Say that the wrapped strategy cannot work with what is left."""
-        logger.warning(
-            "Round %d: the model is kept, as the wrapped strategy needs %d updates and "
-            "%d are left.",
-            report.server_round,
-            quorum,
-            report.num_kept,
-        )
-
-    def note_blindness(self) -> None:
-        """Say once that secure aggregation leaves nothing to look at."""
-        if not self._told_of_blindness:
-            self._told_of_blindness = True
-            logger.warning(
-                "Secure aggregation hides the single updates: no client is scored, and "
-                "poisoned ones cannot be found."
-            )
 
     def note_evaluation(self, report: RoundReport) -> None:
         """Note an evaluation round, if there is anything to note."""
@@ -182,19 +55,22 @@ class Journal:
             self._publish(report)
 
     def _publish(self, report: RoundReport) -> None:
+        verb = "would be" if report.report_only else "is"
         for decision in report.decisions:
             if decision.verdict == "quarantined":
                 logger.warning(
-                    "Client %s is quarantined in round %d (%s): %s",
+                    "Client %s %s quarantined in round %d (%s): %s",
                     _printable(decision.client_id),
+                    verb,
                     report.server_round,
                     report.phase,
                     decision.reason,
                 )
         for client_id in report.bans:
             logger.warning(
-                "Client %s is banned after round %d: it was refused too often.",
+                "Client %s %s banned after round %d: it was refused too often.",
                 _printable(client_id),
+                verb,
                 report.server_round,
             )
         if self.audit_log is not None:
@@ -206,7 +82,7 @@ class Journal:
     def _tell(listener: Listener, report: RoundReport) -> None:
         try:
             listener(report)
-        except Exception:  # whatever it does, the training goes on
+        except Exception:  # noqa: BLE001  # whatever it does, the training goes on
             logger.warning(
                 "Round %d: on_round %r failed.",
                 report.server_round,
@@ -231,13 +107,6 @@ def _unusual(report: RoundReport) -> str:
     """Count what most rounds have none of."""
     counts = {"banned": report.num_banned, "idle": report.num_idle}
     return "".join(f", {name} {count}" for name, count in counts.items() if count)
-
-
-def _shortage(num_malicious: int) -> tuple[str, str]:
-    """Say what was to be dropped, and that it may be less."""
-    if not num_malicious:
-        return "", ""
-    return f" and drop {num_malicious} of them", " or lower `num_malicious`"
 
 
 def _printable(client_id: str) -> str:

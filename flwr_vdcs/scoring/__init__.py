@@ -17,7 +17,7 @@ from flwr_vdcs.scoring.resolve import (
     needs_sensitivity,
     resolve_scoring,
 )
-from flwr_vdcs.scoring.run import Scored, score
+from flwr_vdcs.scoring.run import Scored, is_out_of_memory, score
 
 __all__ = [
     "INSENSITIVE",
@@ -31,6 +31,7 @@ __all__ = [
     "consistency_scores",
     "is_blind",
     "is_low",
+    "is_out_of_memory",
     "may_have_threshold",
     "needs_sensitivity",
     "resolve_scoring",

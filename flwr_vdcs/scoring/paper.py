@@ -19,6 +19,9 @@ class PaperScoring(Scoring):
     The features are those of the model with the deviations
     :math:`\Delta w_k = w_k - w^g` for parameters (Eqs. 13 to 16); a client's score is
     the mean cosine similarity of its features with the others' (Eqs. 17 and 18).
+
+    If only the head travels, or the model is one layer, nothing of the deviations is in
+    the features. Then the output of the head with its deviations is compared instead.
     """
 
     name = "paper"

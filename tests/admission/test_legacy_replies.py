@@ -57,7 +57,7 @@ LEGACY_LIES = {
         "expected 9 arrays, found 8",
     ),
     "extra array": (lambda: fit_result([*VALUES, VALUES[0]]), RAISES, "found 10"),
-    "no arrays": (lambda: fit_result([]), RAISES, "found none"),
+    "no arrays": (lambda: fit_result([]), RAISES, "expected 9 arrays, found 0"),
     "torn bytes": (torn_result, RAISES, "needs more than the 141 bytes found"),
     "huge weight": (
         lambda: fit_result(list(FAR.values()), 10**12),
@@ -111,7 +111,7 @@ def test_a_legacy_liar_is_quarantined(make, alone, reason):
 
     strategy = legacy_configured(
         VirtualConsistencyStrategy(
-            legacy.FedAvg(),
+            legacy.FedAvg(fit_metrics_aggregation_fn=lambda _: {}),
             model=NET,
             input_shape=(1, 6, 6),
             num_malicious=0,
@@ -135,7 +135,7 @@ def test_a_legacy_crowd_of_every_lie_is_quarantined():
     ]
     strategy = legacy_configured(
         VirtualConsistencyStrategy(
-            legacy.FedAvg(),
+            legacy.FedAvg(fit_metrics_aggregation_fn=lambda _: {}),
             model=NET,
             input_shape=(1, 6, 6),
             num_malicious=0,

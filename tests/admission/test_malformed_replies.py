@@ -97,7 +97,7 @@ LIES = {
     "bytes that are no array": Lie(
         undecodable(b"nonsense"), RAISES, r"0\.weight: the bytes are not a NumPy array"
     ),
-    "no arrays": Lie(content(None), RAISES, "exactly one ArrayRecord, found 0"),
+    "no arrays": Lie(content(None), RAISES, "expected 9 arrays, found 0"),
     "another serialisation": Lie(
         undecodable(record_of(HONEST[0])["0.weight"].data, "pickle"),
         RAISES,
@@ -119,7 +119,7 @@ LIES = {
             {"weights": record_of(HONEST[0]), "metrics": MetricRecord(metrics())}
         ),
         RAISES,
-        "missing 'record arrays'; not theirs 'record weights'",
+        "missing 'ArrayRecord arrays'; not theirs 'ArrayRecord weights'",
     ),
     "no metrics": Lie(
         RecordDict({"arrays": record_of(HONEST[0])}),

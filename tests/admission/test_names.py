@@ -32,6 +32,13 @@ def test_the_adapters_name_may_be_left_out():
     assert names_by_key(keys, names) == dict(zip(keys, names, strict=False))
 
 
+def test_lengths_of_dora_are_saved_without_the_word_weight():
+    """As peft does with them alone."""
+    names = ["q.lora_A.default.weight", "q.lora_magnitude_vector.default.weight"]
+    keys = ["q.lora_A.weight", "q.lora_magnitude_vector"]
+    assert names_by_key(keys, names) == dict(zip(keys, names, strict=True))
+
+
 def test_what_is_meant_must_be_one_array():
     """With two layers that differ in such a word only, the short name is nobody's."""
     assert (

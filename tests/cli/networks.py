@@ -103,6 +103,55 @@ class TwoHeads(nn.Module):
         return {"organ": self.organ(features), "age": self.age(features)}
 
 
+class ImageAndTable(nn.Module):
+    """Take an image and a row of a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.table = nn.Linear(12, 8), nn.Linear(3, 8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, image: Tensor, table: Tensor) -> Tensor:
+        """Add what both say."""
+        return self.head((self.image(image.flatten(1)) + self.table(table)).relu())
+
+
+def images_and_tables(
+    generator: torch.Generator, num_samples: int
+) -> tuple[Tensor, Tensor]:
+    """Draw both."""
+    images = torch.randn(num_samples, 3, 4, generator=generator)
+    return images, torch.randn(num_samples, 3, generator=generator)
+
+
+logistic_regression = nn.Linear(12, 4)
+
+
+class OneBatchSize(nn.Module):
+    """Take sixteen sequences, and no other number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTM(4, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Begin with zeros."""
+        zero = torch.zeros(1, 16, 6)
+        return self.head(self.cell(inputs, (zero, zero))[0][:, -1])
+
+
+class Segmenting(nn.Module):
+    """Give a class for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify by the neighbourhood."""
+        return self.head(self.body(images).relu())
+
+
 class FunctionalHead(nn.Module):
     """Compute the last layer with a bare parameter."""
 

@@ -173,7 +173,7 @@ def test_a_model_that_cannot_be_differentiated_is_tried_all_the_same():
     """Only what the features depend on cannot be told."""
     assert check("Undifferentiable").exit_code == 0
     model = networks.Undifferentiable()
-    assert reach_of(model, torch.ones(2, 3, 4), "head") is None
+    assert reach_of(model, torch.ones(2, 3, 4), ["head"]) is None
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_looking_at_a_model_changes_nothing_of_it():
     model = networks.frozen().train()
     before = {name: each.clone() for name, each in model.state_dict().items()}
     anatomy_of(model)
-    reach_of(model, torch.ones(2, 3, 4), "4")
+    reach_of(model, torch.ones(2, 3, 4), ["4"])
     assert all(torch.equal(each, before[n]) for n, each in model.state_dict().items())
     assert model.training
     assert not model[1].weight.requires_grad
@@ -278,7 +278,7 @@ def test_looking_at_a_model_changes_nothing_of_it():
 
 def test_the_reach_of_a_head_can_be_seen_in_the_code():
     """The features of one head do not depend on either head."""
-    reach = reach_of(networks.TwoHeads(), torch.ones(2, 3, 4), "organ")
+    reach = reach_of(networks.TwoHeads(), torch.ones(2, 3, 4), ["organ"])
     assert reach.num_outputs == 2
     assert reach.is_last
     assert reach.unseen == {"organ.weight", "organ.bias", "age.weight", "age.bias"}
@@ -286,7 +286,7 @@ def test_the_reach_of_a_head_can_be_seen_in_the_code():
 
 def test_a_head_of_one_class_is_last_without_an_axis_for_it():
     """As models for two classes have it, whose loss takes one number a sample."""
-    assert reach_of(networks.OneLogit(), torch.ones(2, 3, 4), "head").is_last
+    assert reach_of(networks.OneLogit(), torch.ones(2, 3, 4), ["head"]).is_last
     assert FINE in check("OneLogit", FLAT, "--scoring", "hardened").stdout
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -74,6 +75,17 @@ def test_the_page_says_what_is_in_the_log(log, drawn):
         "histogram",
         "over-rounds",
     }
+
+
+def test_the_page_says_that_nothing_was_changed(tmp_path, drawn):
+    """In the headline, the notes, the table and the hover texts."""
+    rounds = [replace(each, report_only=True) for each in three_rounds()]
+    page = drawn(write(tmp_path / "audit.jsonl", rounds))
+    assert "look first at b (would have been banned in 1)" in visible(page)
+    assert "The plugin only reported (report_only)" in visible(page)
+    hover = data_of(page)["hover"]
+    assert hover[0][0].split("\n")[1] == "would have been dropped, score 0.1"
+    assert page.count("would have been quarantined") > 1
 
 
 def test_names_stand_in_place_of_ids(log, tmp_path, drawn):

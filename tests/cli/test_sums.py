@@ -182,6 +182,22 @@ def test_rounds_in_which_all_scores_were_equal_are_told(read):
     assert notes(log) == expected
 
 
+def test_what_was_only_reported_is_told_as_such(read):
+    """Verdicts are what would have been; in part of a log the rounds are named."""
+    pair = [decision("a"), decision("b", "dropped", 0.1)]
+    only = read([a_round(n, pair, report_only=True) for n in (1, 2)])
+    table = decisions_of(only, {})
+    assert table["told"].tolist() == ["kept", "would have been dropped"] * 2
+    assert notes(only).startswith("The plugin only reported (report_only):")
+    assert "look first at b (would have been dropped in 2)." in headline(
+        2, histories(only), report_only=only.is_report_only
+    )
+    assert settings_of(only, [Path("x")], "")["Report only"] == "yes"
+    partly = read([a_round(n, pair, report_only=n == 1) for n in (1, 2)])
+    assert "Round 1 was only reported on, and not changed." in notes(partly)
+    assert settings_of(partly, [Path("x")], "")["Report only"] == "in 1 of 2 rounds"
+
+
 def test_rounds_without_memory_are_told_apart(read):
     """More clients would not help there."""
     lost = [decision("a", "dropped", reason=OUT_OF_MEMORY)]

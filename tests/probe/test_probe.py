@@ -399,13 +399,6 @@ def test_a_model_without_layers_is_an_error():
         Probe(nn.Sequential(nn.ReLU()), torch.ones(2, 3), None, CPU)
 
 
-def test_rows_must_be_samples():
-    """A head that is fed a mixture of samples gives no features per sample."""
-    model = nn.Sequential(nn.Flatten(0), nn.Unflatten(0, (1, 6)), nn.Linear(6, 2))
-    with pytest.raises(HeadNotFoundError, match="1 rows for 2 samples"):
-        Probe(model, torch.ones(2, 3), None, CPU)
-
-
 def test_a_refused_input_shape_says_what_the_model_said():
     """The model's own complaint is part of the error."""
     with pytest.raises(InputShapeError, match=r"\(1, 8, 8\).*3 channels"):

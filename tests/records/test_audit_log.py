@@ -50,6 +50,7 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "bans": [],
         "scores_alike": False,
         "note": "",
+        "report_only": False,
         "previous": BEGINNING,
     }
 

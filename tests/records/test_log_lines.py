@@ -37,7 +37,7 @@ def logged() -> Iterator[tuple[str, str]]:
 
 def told() -> list[tuple[re.Pattern[str], str]]:
     """Read the table; an ellipsis stands for anything, and so does a number."""
-    row = re.compile(r"^\| `(.+?)` \| (info|warning) \|", re.MULTILINE)
+    row = re.compile(r"^\| `(.+?)` \| (info|warning|error) \|", re.MULTILINE)
     variable = re.compile(r"\s*(?:…|[\d.]+\d|\d)\s*")
     return [
         (re.compile(".*".join(map(re.escape, variable.split(line)))), level)

@@ -13,11 +13,11 @@ from flwr_vdcs.scoring import INSENSITIVE, PaperScoring, needs_sensitivity
 
 def facts_of(anatomy: Anatomy, trial: Trial, setting: Setting) -> dict[str, str]:
     """Give what there is to know, by label."""
-    report, head = trial.report, f"{trial.head}."
-    in_head = [n for name, n in anatomy.parameters.items() if name.startswith(head)]
+    report = trial.report
+    in_head = [n for name, n in anatomy.parameters.items() if trial.is_of_head(name)]
     return {
-        "head": trial.head,
-        "features": f"{trial.num_features:,} numbers that {trial.head!r} is given",
+        "head": ", ".join(trial.heads) or "'' (the model itself)",
+        "features": f"{trial.num_features:,} numbers that {trial.features_of}",
         "parameters": _counted(anatomy.parameters.values()),
         "in the head": _counted(in_head),
         "buffers": _counted(anatomy.buffers.values()),
@@ -28,11 +28,18 @@ def facts_of(anatomy: Anatomy, trial: Trial, setting: Setting) -> dict[str, str]
         "stochastic layers": _named(anatomy.stochastic, "off while scoring"),
         "scoring": report.scoring,
         "device": report.device,
-        "virtual samples": f"{setting.num_virtual_samples} of {setting.input_shape}",
+        "virtual samples": _samples(setting),
         "time": f"{report.seconds:.2g} s a round with {setting.num_clients} clients",
+        "estimated memory": f"{decimal(trial.estimate)} a round",
         "memory": _taken(trial, anatomy.num_bytes),
         "sensitivity": _sensitivity(trial),
     }
+
+
+def _samples(setting: Setting) -> str:
+    if setting.input_shape is None:
+        return f"{setting.num_virtual_samples}, as they are drawn"
+    return f"{setting.num_virtual_samples} of {setting.input_shape}"
 
 
 def _counted(sizes: Iterable[int]) -> str:

@@ -79,13 +79,13 @@ def _misplaced(trial: Trial, reach: Reach) -> Iterator[Finding]:
         yield Finding(
             fails=False,
             what=f"the model gives {reach.num_outputs} outputs, and only what "
-            f"{trial.head!r} is given is looked at",
+            f"{trial.features_of} is looked at",
             remedy="name the head that matters most with --head",
         )
     if not reach.is_last:
         yield Finding(
             fails=False,
-            what=f"no output of the model has as many classes as {trial.head!r}",
+            what=f"no output of the model has as many classes as {trial.quoted_heads}",
             remedy="name the classification layer with --head, if it is another",
         )
 
@@ -112,13 +112,13 @@ def _for_sight(anatomy: Anatomy) -> str:
 
 
 def _as_frozen(anatomy: Anatomy, trial: Trial) -> str:
-    body = [name for name in anatomy.parameters if not _is_of(trial.head, name)]
+    body = [name for name in anatomy.parameters if not trial.is_of_head(name)]
     is_frozen = set(body) <= set(anatomy.frozen)
     return ": all layers before the head are frozen" if is_frozen else ""
 
 
 def _unseen(trial: Trial, reach: Reach) -> Iterator[Finding]:
-    names = [name for name in reach.unseen if not _is_of(trial.head, name)]
+    names = [name for name in reach.unseen if not trial.is_of_head(name)]
     if names:
         yield Finding(
             fails=False,
@@ -126,7 +126,3 @@ def _unseen(trial: Trial, reach: Reach) -> Iterator[Finding]:
             f"{listed(names)}",
             remedy=f"name a later layer with --head, {HARDENED}",
         )
-
-
-def _is_of(head: str, name: str) -> bool:
-    return name.startswith(f"{head}.")

@@ -24,13 +24,20 @@ Model = Annotated[
 ]
 
 InputShape = Annotated[
-    str,
-    typer.Option(metavar="3,28,28", help="Shape of one input, without the batch axis."),
+    str | None,
+    typer.Option(
+        metavar="3,28,28",
+        help="Shape of one input, without the batch axis; not needed with "
+        "--virtual-samples.",
+    ),
 ]
 
 Head = Annotated[
-    str | None,
-    typer.Option(help="The final classification layer; found if not given."),
+    list[str] | None,
+    typer.Option(
+        help="The final classification layer, more than once if there are several; "
+        "found if not given."
+    ),
 ]
 
 Clients = Annotated[
@@ -45,8 +52,8 @@ VirtualSamplesFrom = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:NAME",
-        help="A function (generator, N) -> Tensor that draws them: token ids, for "
-        "example. Standard normal if not given.",
+        help="A function (generator, N) -> Tensor, tuple or dict that draws them: "
+        "token ids, for example. Standard normal if not given.",
     ),
 ]
 

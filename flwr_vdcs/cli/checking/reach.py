@@ -1,12 +1,15 @@
 """Model and head to reach: what the features depend on, and what comes after them."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from flwr_vdcs.probe import Samples, called, tensors_in
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Reach:
     unseen: frozenset[str]
 
 
-def reach_of(model: nn.Module, samples: Tensor, head: str) -> Reach | None:
+def reach_of(model: nn.Module, samples: Samples, heads: Sequence[str]) -> Reach | None:
     """Run a copy of the model once, and trace its features back.
 
     Returns
@@ -43,12 +46,14 @@ def reach_of(model: nn.Module, samples: Tensor, head: str) -> Reach | None:
     answers: list[Tensor] = []
 
     def note(_layer: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        inputs.append(next(_tensors([args, kwargs])))
-        answers.extend(_tensors(output))
+        inputs.extend(islice(tensors_in([args, kwargs]), 1))
+        answers.extend(tensors_in(output))
 
     try:
-        with model.get_submodule(head).register_forward_hook(note, with_kwargs=True):
-            outputs = list(_tensors(model(samples)))
+        for head in heads:
+            layer = model.get_submodule(head)
+            layer.register_forward_hook(note, with_kwargs=True)
+        outputs = list(tensors_in(called(model, samples)))
         unseen = _unseen(model, inputs)
     except RuntimeError:
         return None
@@ -69,14 +74,3 @@ def _unseen(model: nn.Module, features: list[Tensor]) -> frozenset[str]:
     return frozenset(
         name for name, slope in zip(named, slopes, strict=True) if slope is None
     )
-
-
-def _tensors(found: Any) -> Iterator[Tensor]:
-    """Find the tensors in what a layer takes or gives."""
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, dict):
-        yield from _tensors(list(found.values()))
-    elif isinstance(found, list | tuple):
-        for each in found:
-            yield from _tensors(each)

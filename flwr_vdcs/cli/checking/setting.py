@@ -1,14 +1,20 @@
 """Options to setting: how a model is to be checked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from flwr_vdcs.cli.checking.loading import load_object
 from flwr_vdcs.cli.outcome import InputError
 from flwr_vdcs.errors import DeviceUnavailableError
-from flwr_vdcs.probe import VirtualSamples, draw_samples, gaussian, resolve_device
+from flwr_vdcs.probe import (
+    Samples,
+    VirtualSamples,
+    draw_samples,
+    gaussian,
+    resolve_device,
+)
 from flwr_vdcs.scoring import Scoring
 
 
@@ -16,27 +22,29 @@ from flwr_vdcs.scoring import Scoring
 class Setting:
     """What the strategy would be told."""
 
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] | None
     num_clients: int
     num_virtual_samples: int
     virtual_samples: VirtualSamples
-    head: str | None
+    head: Sequence[str] | None
     scoring: Scoring
     device: torch.device
 
-    def draw(self, num_samples: int) -> Tensor:
+    def draw(self, num_samples: int) -> Samples:
         """Draw some virtual samples, always the same."""
         return draw_samples(self.virtual_samples, 0, num_samples, self.input_shape)
 
 
-def shape_from(text: str) -> tuple[int, ...]:
-    """Read ``3,28,28``.
+def shape_from(text: str | None) -> tuple[int, ...] | None:
+    """Read ``3,28,28``, if a shape is given.
 
     Raises
     ------
     InputError
         If it is anything else.
     """
+    if text is None:
+        return None
     lengths = text.split(",")
     if not all(length.strip().isdecimal() and int(length) for length in lengths):
         raise InputError(
@@ -46,16 +54,24 @@ def shape_from(text: str) -> tuple[int, ...]:
     return tuple(int(length) for length in lengths)
 
 
-def drawing_from(reference: str | None, input_shape: tuple[int, ...]) -> VirtualSamples:
+def drawing_from(
+    reference: str | None, input_shape: tuple[int, ...] | None
+) -> VirtualSamples:
     """Find the function that draws virtual samples.
 
     Raises
     ------
     InputError
-        If it cannot be imported, or cannot be called.
+        If it cannot be imported, or cannot be called, or neither it nor a shape is
+        given.
     """
+    if reference is None and input_shape is None:
+        raise InputError(
+            "nothing says what the model takes: give --input-shape, the shape of one "
+            "input, or --virtual-samples, a function that draws inputs."
+        )
     if reference is None:
-        return gaussian(input_shape)
+        return gaussian(input_shape or ())
     found: VirtualSamples = load_object("--virtual-samples", reference)
     if not callable(found):
         raise InputError(

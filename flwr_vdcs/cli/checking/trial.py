@@ -1,10 +1,11 @@
 """Model to trial: a round with made-up clients, examined as any other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.filesize import decimal
 from torch import Tensor, nn
 
 from flwr_vdcs.admission import State, parameters_by_names
@@ -13,7 +14,7 @@ from flwr_vdcs.cli.checking.memory import watched
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.outcome import InputError, ProblemError
 from flwr_vdcs.errors import HeadNotFoundError, VirtualConsistencyError
-from flwr_vdcs.probe import NUM_SAMPLES_TO_TRY, Probe, RoundContext
+from flwr_vdcs.probe import Probe, RoundContext, free_memory, is_of_any, probe_for
 from flwr_vdcs.report import RoundReport
 from flwr_vdcs.round import examine_round
 from flwr_vdcs.scoring import DelegatingScoring, Scoring
@@ -28,8 +29,12 @@ class Trial:
 
     Attributes
     ----------
-    head : str
-        The layer whose input are the features.
+    heads : sequence of str
+        The layers whose input are the features.
+    num_tried : int
+        How many samples the model was tried with first.
+    estimate : int
+        About how many bytes a round takes beyond the updates, told before it ran.
     num_features : int
         How many there are for each virtual sample.
     report : RoundReport
@@ -40,11 +45,28 @@ class Trial:
         Whether the features change with the generators' seed.
     """
 
-    head: str
+    heads: Sequence[str]
+    num_tried: int
+    estimate: int
     num_features: int
     report: RoundReport
     peaks: dict[str, int]
     is_random: bool
+
+    @property
+    def features_of(self) -> str:
+        """Say what the features are: what ``'fc' is given``."""
+        named = " and ".join(repr(head) for head in self.heads)
+        return f"{named} {'is' if len(self.heads) == 1 else 'are'} given"
+
+    @property
+    def quoted_heads(self) -> str:
+        """The names of the heads, quoted."""
+        return " or ".join(repr(head) for head in self.heads)
+
+    def is_of_head(self, name: str) -> bool:
+        """Tell whether a parameter belongs to one of them."""
+        return is_of_any(self.heads, name)
 
 
 class Watched(DelegatingScoring):
@@ -95,6 +117,12 @@ def _tried(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Tria
         f"client-{client}": _moved(model, client)
         for client in range(1, setting.num_clients + 1)
     }
+    probe = probe_for(
+        model, setting.draw, setting.num_virtual_samples, setting.head, setting.device
+    )
+    model_bytes = sum(array.nbytes for array in global_state.values())
+    estimate = _estimated(probe, model_bytes, setting)
+    is_random = _is_random(probe, model.state_dict(), setting)
     with watched(setting.device) as peaks:
         found = examine_round(
             model,
@@ -109,8 +137,15 @@ def _tried(model: nn.Module, setting: Setting, tell: Callable[[], None]) -> Tria
             device=setting.device,
             seed=0,
         )
-    is_random = _is_random(model, found.head, setting)
-    return Trial(found.head, found.num_features, found.report, peaks, is_random)
+    return Trial(
+        probe.heads,
+        probe.layout.num_tried,
+        estimate,
+        found.num_features,
+        found.report,
+        peaks,
+        is_random,
+    )
 
 
 def _moved(model: nn.Module, client: int) -> State:
@@ -143,13 +178,25 @@ def _sendable(state: State) -> State:
     return state
 
 
-def _is_random(model: nn.Module, head: str, setting: Setting) -> bool:
-    """Look at the same virtual samples again, with generators in another state."""
-    samples, state = setting.draw(NUM_SAMPLES_TO_TRY), model.state_dict()
-    probe = Probe(model, samples, head, setting.device)
+def _estimated(probe: Probe, model_bytes: int, setting: Setting) -> int:
+    """Estimate what a round takes, with one copy of the model, before it runs."""
+    samples = setting.draw(setting.num_virtual_samples)
+    needed = model_bytes + probe.layout.num_bytes(samples, setting.num_clients)
+    free = free_memory(setting.device)
+    if free is not None and needed > free:
+        raise ProblemError(
+            f"a round would take about {decimal(needed)} besides the updates, of which "
+            f"{decimal(free)} are free on {setting.device}. Lower "
+            "--num-virtual-samples, or name another --device."
+        )
+    return needed
+
+
+def _is_random(probe: Probe, state: State, setting: Setting) -> bool:
+    """Look at the same virtual samples twice, with generators in another state."""
+    samples = probe.prepared(setting.draw(probe.layout.num_tried))
 
     def look(seed: int) -> Tensor:
-        context = RoundContext(probe, probe.prepared(samples), seed, state)
-        return context.features(lambda name, out: out.copy_(state[name]))
+        return RoundContext(probe, samples, seed, state).global_answers
 
     return not torch.allclose(look(0), look(1), equal_nan=True)

@@ -13,16 +13,29 @@ STANDS_OUT = 0.5
 """Who was refused this share as often as the first is named too."""
 
 
-def headline(num_rounds: int, histories: pd.DataFrame) -> str:
-    """Say how much there was, and which clients were banned or dropped most."""
+def headline(
+    num_rounds: int, histories: pd.DataFrame, *, report_only: bool = False
+) -> str:
+    """Say how much there was, and which clients were banned or dropped most.
+
+    Parameters
+    ----------
+    num_rounds
+        How many training rounds there were.
+    histories
+        What became of each client.
+    report_only
+        Whether it was only reported, in all rounds.
+    """
     rounds, clients = plural(num_rounds, "round"), plural(len(histories), "client")
     most = histories["not_kept"].max()
     if most == 0:
         trained = " of a client that had trained" if histories["idle"].any() else ""
         return f"In {rounds} with {clients}, every update{trained} was kept."
     prominent = histories[histories["not_kept"] >= STANDS_OUT * most]
+    would = "would have been " if report_only else ""
     names = [
-        f"{shortened(client['client'])} ({_worst(client)})"
+        f"{shortened(client['client'])} ({would}{_worst(client)})"
         for _, client in prominent.head(MAX_NAMED).iterrows()
     ]
     more = len(prominent) - len(names)

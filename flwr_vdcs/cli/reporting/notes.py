@@ -9,6 +9,11 @@ from flwr_vdcs.scoring import is_blind, may_have_threshold
 
 MAX_LISTED = 5
 
+REPORT_ONLY = (
+    "The plugin only reported (report_only): every update went on as it came. What "
+    "stands here is what would have been done."
+)
+
 NONE_TO_DROP = (
     "No update was to be dropped: none scored below the threshold, or it was a dry run "
     "(M = 0)."
@@ -17,7 +22,13 @@ NONE_TO_DROP = (
 
 def notes_on(log: Log) -> list[str]:
     """Say what is unusual about a log, and what follows from it."""
-    found = (_unreadable(log), _disorder(log), _runs(log), _expectation(log))
+    found = (
+        _reporting(log),
+        _unreadable(log),
+        _disorder(log),
+        _runs(log),
+        _expectation(log),
+    )
     rounds = (
         _noted(log, _had_too_few, "skipped: too few updates to compare"),
         _noted(
@@ -32,6 +43,15 @@ def notes_on(log: Log) -> list[str]:
         ),
     )
     return [note for note in (*found, _scorings(log), *rounds) if note]
+
+
+def _reporting(log: Log) -> str:
+    """Say where nothing of what stands here was done."""
+    if log.is_report_only:
+        return REPORT_ONLY
+    return _noted(
+        log, lambda line: line.report_only, "only reported on, and not changed"
+    )
 
 
 def _unreadable(log: Log) -> str:

@@ -39,7 +39,9 @@ def page_of(log: Log, names: Mapping[str, str], paths: Sequence[Path]) -> str:
     nonce = secrets.token_urlsafe()
     page: str = _template().render(
         nonce=nonce,
-        headline=headline(len(log.of("train")), histories),
+        headline=headline(
+            len(log.of("train")), histories, report_only=log.is_report_only
+        ),
         chain=chain,
         notes=[*notes_on(log), *chain.notes],
         colours=COLOURS,

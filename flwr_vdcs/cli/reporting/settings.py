@@ -17,6 +17,7 @@ def settings_of(log: Log, paths: Sequence[Path], chain: str) -> dict[str, str]:
     return {
         "Scoring": _different(line.scoring for line in lines),
         "Updates to drop (M)": _span([line.num_malicious for line in lines]),
+        "Report only": _answered([line.report_only for line in lines]),
         "Device": _different(line.device for line in lines),
         "Training rounds": f"{len(lines):,}",
         "Runs of the server": str(log.num_runs),
@@ -38,6 +39,12 @@ def moment(time: datetime) -> str:
 
 def _different(values: Iterable[str]) -> str:
     return in_words(sorted(set(values)))
+
+
+def _answered(values: Sequence[bool]) -> str:
+    if all(values):
+        return "yes"
+    return f"in {sum(values)} of {len(values)} rounds" if any(values) else "no"
 
 
 def _span(counts: Sequence[int]) -> str:

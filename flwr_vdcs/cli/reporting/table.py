@@ -43,7 +43,7 @@ def table_of(decisions: pd.DataFrame, histories: pd.DataFrame) -> str:
             "place": decisions["client_id"].map(histories.index.get_loc),
             "round": decisions["round"],
             "client": decisions["client"],
-            "verdict": decisions["verdict"],
+            "verdict": decisions["told"],
             "score": decisions["score"],
             "reason": decisions["reason"],
             "phase": decisions["phase"],

@@ -49,10 +49,10 @@ def evidence(
         of its numbers; ``momentum``, of each array the cosine with the global model's
         momentum, zero in the first round and for buffers; ``alignment``, the cosine of
         the head's delta with the head, without the mean over the classes, zero where
-        there is no single head matrix; ``classes``, how many rows that matrix has, one
-        where there is none; ``effect``, the unit change of the answers to
-        the virtual samples, and ``effect_norm``, how large it is; ``sensitivity``, how
-        much it varies with the samples.
+        there is no single head matrix, or it does not travel; ``classes``, how many
+        rows that matrix has, one where there is none; ``effect``, the unit change of
+        the answers to the virtual samples, and ``effect_norm``, how large it is;
+        ``sensitivity``, how much it varies with the samples.
     """
     probe = context.probe
     names = [n for n, start in global_state.items() if start.is_floating_point()]
@@ -60,7 +60,6 @@ def evidence(
     change = context.answers(update) - context.global_answers
     change = change.double().nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
     groups = [_group(probe, name, deltas[name]) for name in names]
-    head = _head_rows(probe, deltas)
     norms = torch.stack([_norm(deltas[name]) for name in names])
     floors = [UNMOVED * _norm(global_state[name]) for name in names]
     return {
@@ -69,8 +68,8 @@ def evidence(
         "groups": torch.tensor([GROUPS.index(group) for group in groups]),
         **_directions(deltas, groups, context.seed),
         "momentum": _with_momentum(deltas, norms, context.momentum),
-        "alignment": _alignment(head, probe, global_state),
-        "classes": torch.tensor(float(len(head)), dtype=torch.float64),
+        "alignment": _alignment(probe, global_state, update),
+        "classes": torch.tensor(float(probe.num_classes), dtype=torch.float64),
         "effect": _unit(_some(change.flatten(), _generator(context.seed))),
         "effect_norm": _norm(change),
         "sensitivity": variation(change),
@@ -125,29 +124,27 @@ def _unit(values: Tensor) -> Tensor:
     return unit.float()
 
 
-def _head_rows(probe: Probe, state: State) -> Float[Tensor, "classes inputs"]:
-    """Give the head's rows without their mean, or one of zeros where there are none."""
-    name = f"{probe.head}.weight"
-    if name not in state or state[name].ndim == 1:
-        return torch.zeros(1, 1, dtype=torch.float64)
-    rows = state[name].double().flatten(1)
-    return rows - rows.mean(0)
-
-
-def _alignment(
-    change: Float[Tensor, "classes inputs"], probe: Probe, global_state: State
-) -> Float[Tensor, ""]:
+def _alignment(probe: Probe, global_state: State, update: State) -> Float[Tensor, ""]:
     r"""Tell whether the update confirms what the head has learned, or undoes it.
 
     The rows of the head are virtual features that it takes for each of the classes.
     With the mean over the classes taken out, the inner product of its delta with itself
     is the sum of the changes in the margin with which it does so.
     """
-    if len(change) < LEAST_CLASSES:
+    start, end = probe.head_weight(global_state), probe.head_weight(update)
+    if start is None or end is None or len(start) < LEAST_CLASSES:
         return torch.zeros((), dtype=torch.float64)
-    head = _head_rows(probe, global_state)
+    change, head = _centred(_delta(end, start)), _centred(start)
     inner: Tensor = torch.sum(change * head)
     return inner / (_norm(change) * _norm(head)).clamp_min(TINY)
+
+
+def _centred(
+    weight: Float[Tensor, "classes ..."],
+) -> Float[Tensor, "classes inputs"]:
+    """Give the rows without their mean."""
+    rows = weight.double().flatten(1)
+    return rows - rows.mean(0)
 
 
 def _with_momentum(

@@ -238,15 +238,42 @@ def test_a_momentum_without_direction_tells_nothing(length):
     assert not look(model, update, samples)["momentum"].any()
 
 
+def test_a_normalised_head_is_put_together():
+    """Its rows are its lengths times its unit directions."""
+    head = nn.utils.parametrizations.weight_norm(seeded(lambda: nn.Linear(4, 3)))
+    model = nn.Sequential(seeded(lambda: nn.Linear(4, 4)), head)
+    start, update = model.state_dict(), moved(model, 1)
+
+    def rows(state: dict) -> Tensor:
+        name = "1.parametrizations.weight.original"
+        directions = state[f"{name}1"].double()
+        lengths = [math.hypot(*row) for row in directions.tolist()]
+        scaled = zip(state[f"{name}0"].tolist(), directions, lengths, strict=True)
+        return torch.stack([g[0] * row / length for g, row, length in scaled])
+
+    def taken_out(matrix: Tensor) -> list[float]:
+        return numbers(matrix - matrix.mean(0))
+
+    expected = cosine(taken_out(rows(update) - rows(start)), taken_out(rows(start)))
+    found = look(model, update, torch.ones(2, 4))
+    assert found["alignment"].item() == pytest.approx(expected, abs=1e-5)
+    assert found["classes"] == 3
+
+
+def test_a_transposed_head_has_a_column_for_each_class():
+    """As transposed convolutions have."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ConvTranspose2d(2, 5, 2))
+    assert look(model, moved(model, 1), torch.ones(2, 1, 4, 4))["classes"] == 5
+
+
 @pytest.mark.parametrize(
     ("last", "head"),
     [
-        (nn.utils.parametrizations.weight_norm(nn.Linear(12, 3)), None),
         (nn.Sequential(nn.Linear(12, 4), nn.Linear(4, 2)), "1"),
         (nn.LayerNorm(12), None),
         (nn.LSTM(12, 3), None),
     ],
-    ids=["weight norm", "block", "scales", "tuple"],
+    ids=["block", "scales", "tuple"],
 )
 def test_a_head_without_a_matrix_has_no_alignment(last, head):
     """It counts as of one class; there is all the rest."""

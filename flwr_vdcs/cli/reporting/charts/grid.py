@@ -68,7 +68,7 @@ def _hover(decision: Any) -> str:
     place = f"round {decision.round}{again if decision.run > 1 else ''}"
     lines = [
         f"{safe(decision.client)}, {place}",
-        f"{decision.verdict}, {written(decision.score)}",
+        f"{decision.told}, {written(decision.score)}",
         wrapped(decision.reason),
     ]
     return "\n".join(line for line in lines if line)

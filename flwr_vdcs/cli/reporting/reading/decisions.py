@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from flwr_vdcs.cli.reporting.reading.log import Log, LoggedRound
+from flwr_vdcs.cli.reporting.reading.log import Line, Log, LoggedRound
 
 VERDICTS = ("kept", "idle", "dropped", "quarantined", "banned")
 """From the mildest to the severest."""
@@ -18,6 +18,7 @@ COLUMNS = (
     "client_id",
     "client",
     "verdict",
+    "told",
     "score",
     "reason",
 )
@@ -30,7 +31,8 @@ def decisions_of(log: Log, names: Mapping[str, str]) -> pd.DataFrame:
     -------
     DataFrame
         With `COLUMNS`: ``round`` is counted through over all runs, ``client`` is the
-        name, or the id where there is none, ``score`` is NaN where there is none.
+        name, or the id where there is none, ``told`` is the verdict in words, which say
+        if it was only reported, ``score`` is NaN where there is none.
     """
     rows = [row for each in log.rounds for row in _rows(each, names)]
     decisions = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
@@ -40,6 +42,12 @@ def decisions_of(log: Log, names: Mapping[str, str]) -> pd.DataFrame:
 def training(decisions: pd.DataFrame) -> pd.DataFrame:
     """Leave out evaluations."""
     return decisions[decisions["phase"] == "train"]
+
+
+def in_words_of(line: Line, verdict: str) -> str:
+    """Write a verdict as what was done, or would have been."""
+    is_conditional = line.report_only and verdict != "kept"
+    return f"would have been {verdict}" if is_conditional else verdict
 
 
 def _rows(each: LoggedRound, names: Mapping[str, str]) -> list[tuple[object, ...]]:
@@ -54,6 +62,7 @@ def _rows(each: LoggedRound, names: Mapping[str, str]) -> list[tuple[object, ...
             decision.client_id,
             names.get(decision.client_id, decision.client_id),
             decision.verdict,
+            in_words_of(line, decision.verdict),
             decision.score,
             decision.reason,
         )

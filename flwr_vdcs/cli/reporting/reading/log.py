@@ -68,6 +68,11 @@ class Log:
         return self.rounds[-1].run
 
     @property
+    def is_report_only(self) -> bool:
+        """Whether nothing was changed in any training round."""
+        return all(each.line.report_only for each in self.of("train"))
+
+    @property
     def is_in_order(self) -> bool:
         """Whether no line is older than the one before it."""
         times = [each.line.time for each in self.rounds]

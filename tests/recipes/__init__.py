@@ -1,0 +1,1 @@
+"""Tests of the recipes of the page on partial exchange."""
