@@ -81,8 +81,8 @@ class Entry:
     @property
     def written(self) -> str:
         """What the user writes, as code."""
-        arguments = {"model": self.served, **self.writes}
-        return ", ".join(f"{name}={_code(a)}" for name, a in arguments.items())
+        arguments = (f"{name}={_code(each)}" for name, each in self.writes.items())
+        return ", ".join([f"model={self.served}", *arguments])
 
     def draw(self, generator: torch.Generator, num_samples: int) -> Samples:
         """Draw inputs to train on: of the same kind as the virtual samples."""
@@ -93,8 +93,6 @@ class Entry:
 
 
 def _code(argument: Any) -> str:
-    if isinstance(argument, str):
-        return argument if argument.startswith("net") else repr(argument)
     return getattr(argument, "__name__", repr(argument))
 
 

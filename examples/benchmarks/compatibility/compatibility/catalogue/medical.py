@@ -58,9 +58,10 @@ def entries() -> list[Entry]:
             **CHANNELS,
         ),
         _entry(
+            "SwinUNETR, 2D",
             "SwinUNETR",
-            "SwinUNETR",
-            (1, 32, 32, 32),
+            (1, 64, 64),
+            spatial_dims=2,
             feature_size=12,
             depths=(1, 1, 1, 1),
             **CHANNELS,
