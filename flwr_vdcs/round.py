@@ -331,15 +331,16 @@ class Examiner:
         """Blame nobody for a fault of the set-up.
 
         Before any update was ever admitted it ends the run, so that it is mended. A dry
-        run lets the updates go on as they came.
+        run goes on with the others, or if there are none, with all as they came.
         """
-        if not self.is_protecting:
+        if self.is_protecting:
+            if not self._has_admitted:
+                raise SetupError(fault)
+        elif not admitted(candidates):
             for candidate in candidates:
                 if candidate.reason == fault:
                     candidate.verdict, candidate.is_judged = "kept", False
                     candidate.reason = NOT_JUDGED.format(fault)
-        elif not self._has_admitted:
-            raise SetupError(fault)
 
     def _context(
         self, server_round: int, start: RoundStart, history: History

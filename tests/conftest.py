@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import logging
 import signal
 
@@ -16,6 +17,15 @@ torch.set_num_threads(1)
 
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.load_profile("default")
+
+
+def pytest_collection_finish() -> None:
+    """Let what was imported out of the garbage collections that Flower asks for.
+
+    Some of its strategies ask once a reply, and looking through PyTorch takes a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

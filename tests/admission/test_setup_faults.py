@@ -105,6 +105,15 @@ def test_a_dry_run_lets_them_go_on(flower_log):
     assert flower_log.text.count("no client is to blame") == 1
 
 
+def test_a_dry_run_goes_on_with_those_that_are_sound():
+    """Flower could not aggregate them together with the others."""
+    strategy = configured(wrap(0), START)
+    bodies = [*[content(without("0.bias"))] * 4, content(HONEST[4]), content(HONEST[5])]
+    found, _ = strategy.aggregate_train(1, [reply(n, b) for n, b in enumerate(bodies)])
+    assert set(found) == set(START)
+    assert strategy.reports[0].num_kept == 2
+
+
 @pytest.mark.parametrize("num_malicious", [0, 1, "auto"])
 def test_names_with_a_prefix_are_understood(num_malicious, flower_log):
     """All clients train a compiled model; what they send goes on as it came."""

@@ -27,11 +27,6 @@ NUM_CLIENTS = 6
 DIRECTION = "0.parametrizations.weight.original1"
 
 
-def logistic_regression() -> nn.Module:
-    """Weigh the inputs themselves: the features are the virtual samples."""
-    return nn.Sequential(nn.Linear(16, 2))
-
-
 def frozen_features() -> nn.Module:
     """Put a logistic regression on features that nobody trains."""
     return nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -58,7 +53,6 @@ class Blind:
 
 
 MODELS = {
-    "logistic regression": Blind(seeded(logistic_regression), (16,), 1.0, {}),
     "frozen features": Blind(
         seeded(frozen_features),
         (16,),
@@ -174,7 +168,7 @@ class Indifferent(Scoring):
 
 def test_a_scoring_of_ones_own_is_treated_alike():
     """Unless a threshold decides, as with "auto"."""
-    case = MODELS["logistic regression"]
+    case = MODELS["frozen features"]
     given, auto = (
         wrap(case, scoring=Indifferent(-1.0), num_malicious=num_malicious)
         for num_malicious in (2, "auto")

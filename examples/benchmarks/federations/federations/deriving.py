@@ -75,7 +75,7 @@ def synthetic() -> tuple[Federation, ...]:
         Federation(
             "rare-cases",
             tasks.ONE_OUTPUT,
-            digits(tasks.nines, TCGA, 1.0),
+            digits(partial(tasks.is_digit, 9), TCGA, 1.0),
             partial(models.cnn, 1, "group"),
             rounds=20,
             idle=0.5,
@@ -83,7 +83,15 @@ def synthetic() -> tuple[Federation, ...]:
         Federation(
             "rare-cases-20",
             tasks.ONE_OUTPUT,
-            digits(tasks.nines, equal(20), 10.0),
+            digits(partial(tasks.is_digit, 9), equal(20), 10.0),
+            partial(models.cnn, 1, "group"),
+            rounds=20,
+            idle=0.5,
+        ),
+        Federation(
+            "rare-cases-24",
+            tasks.ONE_OUTPUT,
+            digits(partial(tasks.is_digit, 8), equal(24), 10.0),
             partial(models.cnn, 1, "group"),
             rounds=20,
             idle=0.5,

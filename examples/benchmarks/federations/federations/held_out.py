@@ -83,15 +83,15 @@ def synthetic() -> tuple[Federation, ...]:
         Federation(
             "rare-cases-lidc",
             tasks.ONE_OUTPUT,
-            digits(tasks.nines, LIDC, 0.5),
+            digits(partial(tasks.is_digit, 9), LIDC, 0.5),
             partial(models.cnn, 1, "batch"),
             rounds=20,
             learning_rate=0.05,
         ),
         Federation(
-            "rare-cases-24",
+            "rare-cases-16",
             tasks.ONE_OUTPUT,
-            digits(tasks.eights, equal(24), 10.0),
+            digits(partial(tasks.is_digit, 3), equal(16), 10.0),
             partial(models.cnn, 1, "group"),
             rounds=20,
             idle=0.5,

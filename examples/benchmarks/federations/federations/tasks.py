@@ -109,18 +109,8 @@ def rows() -> Samples:
 
 
 @cache
-def nines() -> Samples:
-    """Ask whether a digit is a nine: one in ten is."""
-    return _is_digit(9)
-
-
-@cache
-def eights() -> Samples:
-    """Ask whether a digit is an eight: one in ten is."""
-    return _is_digit(8)
-
-
-def _is_digit(wanted: int) -> Samples:
+def is_digit(wanted: int) -> Samples:
+    """Ask whether a digit is a certain one: one in ten is."""
     images = digits()
     return Samples(images.inputs, (images.labels == wanted).long())
 
