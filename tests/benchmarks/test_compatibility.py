@@ -35,6 +35,7 @@ def test_the_command_writes_a_row_for_each_model_and_none_twice(tmp_path):
     assert {row["honest kept"] for row in rows} == {"10 of 10"}
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:")  # to be removed, says torch
 def test_what_is_refused_says_so():
     """With the kind of the error and its sentence."""
     row = play(catalogue()["TorchScript"])
