@@ -7,7 +7,7 @@ import pytest
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from flwr.common import Code, EvaluateRes, Status
 
-import flwr_vdcs.admission.admission
+import flwr_vdcs.admission._reading
 from tests.benchmarks.faults.plugin import START, legacy_round
 from tests.benchmarks.faults.plugin import protected as around
 from tests.federation import (
@@ -56,7 +56,7 @@ def test_records_with_exchanged_names_are_quarantined():
     )
     decision = judged(protected(message.FedAvg()), exchanged)
     assert decision.verdict == "quarantined"
-    assert "not theirs 'MetricRecord arrays'" in decision.reason
+    assert "missing 'ArrayRecord arrays', 'MetricRecord metrics'" in decision.reason
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_an_array_of_another_shape_is_not_decoded(dtype, monkeypatch):
         decoded.append(len(data))
         return decode(data)
 
-    decode = flwr_vdcs.admission.admission.decode
-    monkeypatch.setattr(flwr_vdcs.admission.admission, "decode", noting)
+    decode = flwr_vdcs.admission._reading.decode
+    monkeypatch.setattr(flwr_vdcs.admission._reading, "decode", noting)
     large = {**START, "0.weight": np.zeros(10**6, dtype)}
     assert judged(protected(message.FedAvg()), content(large)).verdict == "quarantined"
     assert max(decoded) < 10**5
