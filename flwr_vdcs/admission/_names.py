@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from torch import Size, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from flwr_vdcs.admission.npy import as_real
+
 LEFT_OUT = frozenset({"module", "_orig_mod", "_module", "default", "modules_to_save"})
 """Parts of names that wrappers add, or leave out."""
 
@@ -40,12 +42,12 @@ def names_by_key(
 
 
 def names_by_place(shapes: Shapes, model: nn.Module) -> tuple[str, ...] | None:
-    """Find out which of the model's arrays a list holds, by their shapes.
+    """Find out which of the model's arrays a list holds, by their shapes as real ones.
 
     The usual lists are tried first, then the first or last layers. Otherwise arrays may
     have been left out anywhere, as long as the shapes tell which.
     """
-    own = {name: array.shape for name, array in model.state_dict().items()}
+    own = {name: as_real(array).shape for name, array in model.state_dict().items()}
 
     def fits(names: tuple[str, ...]) -> bool:
         return [own[name] for name in names] == list(shapes)

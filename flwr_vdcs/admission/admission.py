@@ -19,6 +19,7 @@ from flwr_vdcs.admission._reading import (
 from flwr_vdcs.admission.candidate import Candidate
 from flwr_vdcs.admission.global_state import GlobalState
 from flwr_vdcs.admission.npy import State, encode, encode_complex, is_verbatim
+from flwr_vdcs.report import Verdict
 
 NO_EXAMPLES = "it had no examples to train on"
 UNTRAINED = "it sent back the model that it was sent"
@@ -99,7 +100,7 @@ def admitted(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 def quarantine(candidate: Candidate, reason: str) -> None:
     """Refuse a reply, and let go of its arrays."""
-    candidate.verdict, candidate.reason, candidate.state = "quarantined", reason, {}
+    _take_out(candidate, "quarantined", reason)
 
 
 def leave_out_untrained(candidates: Sequence[Candidate]) -> None:
@@ -107,7 +108,7 @@ def leave_out_untrained(candidates: Sequence[Candidate]) -> None:
     untrained = [each for each in candidates if is_untrained(each)]
     if len(untrained) < len(candidates):
         for candidate in untrained:
-            _leave_out(candidate, UNTRAINED)
+            _take_out(candidate, "idle", UNTRAINED)
 
 
 def forwarded_arrays(candidate: Candidate) -> dict[str, np.ndarray]:
@@ -122,8 +123,8 @@ def forwarded_arrays(candidate: Candidate) -> dict[str, np.ndarray]:
     }
 
 
-def _leave_out(candidate: Candidate, reason: str) -> None:
-    candidate.verdict, candidate.reason, candidate.state = "idle", reason, {}
+def _take_out(candidate: Candidate, verdict: Verdict, reason: str) -> None:
+    candidate.verdict, candidate.reason, candidate.state = verdict, reason, {}
 
 
 def _quarantine_alone(candidates: Iterable[Candidate]) -> None:
@@ -136,7 +137,7 @@ def _quarantine_alone(candidates: Iterable[Candidate]) -> None:
         elif reason := update.defect or impossible(update):
             _quarantine_for_structure(candidate, reason)
         elif has_no_examples(update):
-            _leave_out(candidate, NO_EXAMPLES)
+            _take_out(candidate, "idle", NO_EXAMPLES)
         seen.add(update.client_id)
 
 

@@ -125,3 +125,12 @@ def test_complex_arrays_are_pairs_of_real_ones():
     assert start.complex_names == {"turns"}
     assert torch.equal(start.state["turns"], torch.view_as_real(model.turns))
     assert start.model_dtypes["turns"] is torch.float32
+
+
+def test_complex_arrays_may_come_in_a_list():
+    """As in the legacy API."""
+    model = seeded(Rotary)
+    values = dict(zip("012", model.state_dict().values(), strict=True))
+    start = global_state_from(values, model)
+    assert start.names == tuple(model.state_dict())
+    assert start.complex_names == {"turns"}

@@ -20,6 +20,7 @@ from federations.hospitals import (
     divide_alike,
     equal,
     four_hospitals,
+    rare_cases,
     scanned,
     shared,
     some_classes_each,
@@ -88,14 +89,7 @@ def synthetic() -> tuple[Federation, ...]:
             rounds=20,
             learning_rate=0.05,
         ),
-        Federation(
-            "rare-cases-16",
-            tasks.ONE_OUTPUT,
-            digits(partial(tasks.is_digit, 3), equal(16), 10.0),
-            partial(models.cnn, 1, "group"),
-            rounds=20,
-            idle=0.5,
-        ),
+        rare_cases("rare-cases-16", 3, equal(16), 10.0),
         Federation(
             "cancer-16",
             tasks.classes(2),

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from federations import models, tasks
-from federations.federation import Hospitals
+from federations.federation import Federation, Hospitals
 from federations.samples import (
     Samples,
     deal_shards,
@@ -75,6 +75,18 @@ def digits(
 def equal(num_clients: int) -> tuple[int, ...]:
     """Give everybody as many digits."""
     return (NUM_DIGITS // num_clients,) * num_clients
+
+
+def rare_cases(name: str, digit: int, sizes: Sequence[int], alpha: float) -> Federation:
+    """Find one digit among all, where half of the hospitals are idle in a round."""
+    return Federation(
+        name,
+        tasks.ONE_OUTPUT,
+        digits(partial(tasks.is_digit, digit), sizes, alpha),
+        partial(models.cnn, 1, "group"),
+        rounds=20,
+        idle=0.5,
+    )
 
 
 def one_class_each(rng: Generator) -> tuple[Sequence[Samples], Samples]:
