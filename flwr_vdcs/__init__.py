@@ -1,5 +1,6 @@
 """Make any Flower federated-learning server resist poisoned clients."""
 
+from flwr_vdcs._version import __version__
 from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import resolve_device
 from flwr_vdcs.report import Decision, RoundReport
@@ -14,8 +15,6 @@ from flwr_vdcs.scoring import (
 )
 from flwr_vdcs.strategy import VirtualConsistencyStrategy
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Decision",
     "Examination",
@@ -27,6 +26,7 @@ __all__ = [
     "RoundReport",
     "Scoring",
     "VirtualConsistencyStrategy",
+    "__version__",
     "consistency_scores",
     "examine_round",
     "resolve_device",

@@ -30,12 +30,45 @@ class Decision:
         The client's score; None where it was not scored.
     reason : str
         Why it was not kept, or was clipped; empty if it was kept as it is.
+    name : str
+        What Flower calls the node; empty where it has no name.
     """
 
     client_id: str
     verdict: Verdict
     score: float | None = None
     reason: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is the same in all rounds of a run, and decided with what.
+
+    Attributes
+    ----------
+    id : str
+        Drawn anew for each strategy object.
+    num_malicious : int, float or str
+        M as it was set; ``"auto"`` leaves it to the threshold.
+    threshold, ban_threshold : float or None
+        The scoring's: below the first an update is dropped with ``"auto"``; below the
+        second it counts towards a ban. None where the scoring has none.
+    num_virtual_samples : int
+        N.
+    reputation : str
+        The settings of bans; empty if nobody is banned.
+    versions : dict of str to str
+        Of this package, Flower and PyTorch.
+    """
+
+    id: str
+    num_malicious: int | float | str
+    threshold: float | None
+    ban_threshold: float | None
+    num_virtual_samples: int
+    reputation: str
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -78,6 +111,8 @@ class RoundReport:
     report_only : bool
         Whether all this was only reported: the wrapped strategy got every reply as it
         came, and nobody was left out.
+    run : Run or None
+        The settings and versions that decided; None outside of a strategy.
     """
 
     server_round: int
@@ -94,6 +129,7 @@ class RoundReport:
     scores_alike: bool = False
     note: str = ""
     report_only: bool = False
+    run: Run | None = None
 
     @property
     def num_kept(self) -> int:

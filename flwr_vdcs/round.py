@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from time import perf_counter
+from uuid import uuid4
 
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from flwr_vdcs._arguments import (
     checked_model,
     checked_seed,
 )
+from flwr_vdcs._version import __version__
 from flwr_vdcs.admission import (
     Admission,
     Candidate,
@@ -45,7 +48,7 @@ from flwr_vdcs.errors import (
     VirtualConsistencyError,
     listed,
 )
-from flwr_vdcs.history import History
+from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import (
     RoundContext,
     Samples,
@@ -58,7 +61,7 @@ from flwr_vdcs.probe import (
     round_seed,
     unwrapped,
 )
-from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.report import Decision, RoundReport, Run
 from flwr_vdcs.scoring import (
     Scored,
     Scoring,
@@ -404,6 +407,23 @@ class Examiner:
         for each in candidates:
             if each.remembered:
                 history.track_records.note(each.update.client_id, each.remembered)
+
+
+def run_of(examiner: Examiner, reputation: Reputation | None) -> Run:
+    """Name a run, and say what decides in it."""
+    return Run(
+        id=uuid4().hex,
+        num_malicious=examiner.num_malicious,
+        threshold=examiner.scoring.threshold,
+        ban_threshold=examiner.scoring.ban_threshold,
+        num_virtual_samples=examiner.num_virtual_samples,
+        reputation=repr(reputation) if reputation else "",
+        versions={
+            "flwr-vdcs": __version__,
+            "flwr": version("flwr"),
+            "torch": torch.__version__,
+        },
+    )
 
 
 def examine_round(

@@ -33,7 +33,7 @@ from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import VirtualSamples
 from flwr_vdcs.records import Journal, Listener, StateFile, logger
 from flwr_vdcs.report import RoundReport
-from flwr_vdcs.round import Examiner, RoundStart
+from flwr_vdcs.round import Examiner, RoundStart, run_of
 from flwr_vdcs.scoring import Scoring
 
 BANS_BY_RANK = (
@@ -222,7 +222,9 @@ class VirtualConsistencyStrategy(Forwarding):
             seed=seed,
         )
         self._start: RoundStart | None = None
-        self._history = History(checked_reputation(reputation))
+        reputation = checked_reputation(reputation)
+        self._run = run_of(self._examiner, reputation)
+        self._history = History(reputation)
         self._equal_weights = checked_flag("equal_weights", equal_weights)
         self._report_only = checked_flag("report_only", report_only)
         self._arrays_key = checked_key("arrays_key", arrays_key)

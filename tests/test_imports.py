@@ -14,6 +14,7 @@ import flwr_vdcs
 PACKAGE = Path(flwr_vdcs.__file__).parent
 
 LAYERS = [
+    "_version",
     "errors",
     "report",
     "admission",

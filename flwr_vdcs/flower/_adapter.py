@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from types import MappingProxyType
 
 from flwr_vdcs.admission import EncodedArrays, Update
 from flwr_vdcs.errors import RoundOrderError
@@ -11,7 +12,7 @@ from flwr_vdcs.flower.compatibility import MetricKeys
 from flwr_vdcs.flower.stand_ins import StandIns
 from flwr_vdcs.history import History
 from flwr_vdcs.records import Journal
-from flwr_vdcs.report import RoundReport
+from flwr_vdcs.report import RoundReport, Run
 from flwr_vdcs.round import Examination, Examiner, RoundStart
 
 
@@ -31,6 +32,8 @@ class Adapter:
     _given_keys: MetricKeys
     _stand_ins: StandIns
     _start: RoundStart | None
+    _run: Run
+    _names: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def _save(self) -> None:
@@ -120,7 +123,17 @@ class Adapter:
         return None
 
     def _marked(self, report: RoundReport) -> RoundReport:
-        return replace(report, report_only=self._report_only)
+        """Add what the examination does not know: the run, and the nodes' names."""
+        named = (
+            replace(each, name=self._names.get(each.client_id, ""))
+            for each in report.decisions
+        )
+        return replace(
+            report,
+            decisions=tuple(named),
+            report_only=self._report_only,
+            run=self._run,
+        )
 
     def _end(self, server_round: int) -> None:
         """Write the state, when the wrapped strategy has aggregated."""

@@ -12,6 +12,7 @@ from flwr.serverapp.strategy import Result, Strategy
 from flwr_vdcs.admission import Candidate, EncodedArrays, Update
 from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import is_flowers_own, metric_keys
+from flwr_vdcs.flower.names import names_of
 from flwr_vdcs.flower.replies import (
     Expected,
     encoded,
@@ -67,6 +68,8 @@ class MessageAdapter(Adapter, Strategy):
             messages = _listed(asked)
         if messages:
             self._sent_last = arrays
+            asked_ids = {_destination(message) for message in messages}
+            self._names = names_of(asked_ids, grid, self._names)
         self._begin(server_round, lambda: self._sent(arrays, messages or []))
         if self._report_only or not messages or self._start is None:
             return messages

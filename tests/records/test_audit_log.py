@@ -35,8 +35,20 @@ def test_a_line_holds_the_whole_round(tmp_path):
     assert line == {
         "server_round": 1,
         "decisions": [
-            {"client_id": "7", "verdict": "kept", "score": 0.5, "reason": ""},
-            {"client_id": "8", "verdict": "dropped", "score": -0.5, "reason": "low"},
+            {
+                "client_id": "7",
+                "verdict": "kept",
+                "score": 0.5,
+                "reason": "",
+                "name": "",
+            },
+            {
+                "client_id": "8",
+                "verdict": "dropped",
+                "score": -0.5,
+                "reason": "low",
+                "name": "",
+            },
         ],
         "num_malicious": 1,
         "scoring": "paper",
@@ -51,6 +63,7 @@ def test_a_line_holds_the_whole_round(tmp_path):
         "scores_alike": False,
         "note": "",
         "report_only": False,
+        "run": None,
         "previous": BEGINNING,
     }
 
