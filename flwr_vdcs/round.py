@@ -285,6 +285,7 @@ class Examiner:
             bans=history.ledger.note(
                 decisions,
                 self.scoring.ban_threshold,
+                of_score=self.scoring.evidence,
                 excused=_excused(decisions, admission.fault, selection),
             ),
             scores_alike=selection.scores_alike,
