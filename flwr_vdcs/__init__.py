@@ -1,9 +1,9 @@
 """Make any Flower federated-learning server resist poisoned clients."""
 
-from flwr_vdcs._version import __version__
+from flwr_vdcs._version import __version__ as __version__
 from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import resolve_device
-from flwr_vdcs.report import Decision, RoundReport
+from flwr_vdcs.report import Decision, RoundReport, Run
 from flwr_vdcs.round import Examination, examine_round
 from flwr_vdcs.scoring import (
     HardenedScoring,
@@ -24,9 +24,9 @@ __all__ = [
     "PaperScoring",
     "Reputation",
     "RoundReport",
+    "Run",
     "Scoring",
     "VirtualConsistencyStrategy",
-    "__version__",
     "consistency_scores",
     "examine_round",
     "resolve_device",

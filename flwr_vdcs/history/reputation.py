@@ -17,6 +17,7 @@ from math import isfinite, log
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.history._counts import checked_count, checked_number
 from flwr_vdcs.history._last_clients import LastClients
 from flwr_vdcs.report import Decision
 
@@ -220,7 +221,7 @@ class Ledger:
         standings: LastClients[Standing] = LastClients()
         for client_id, fields in state["clients"].items():
             standings.note(str(client_id), _standing(**fields))
-        self.num_rounds = self.rounds_before = _count(state["num_rounds"])
+        self.num_rounds = self.rounds_before = checked_count(state["num_rounds"])
         self._standings = standings
         self._release()
 
@@ -282,12 +283,7 @@ def _count_of(verdict: str, decisions: Sequence[Decision]) -> int:
 
 
 def _standing(evidence: float, parole: int | None) -> Standing:
-    if isinstance(evidence, str) or not 0 <= float(evidence) < float("inf"):
-        raise ValueError(f"evidence {evidence!r} is no number from 0")
-    return Standing(float(evidence), None if parole is None else _count(parole))
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
+    found = checked_number(evidence)
+    if found < 0:
+        raise ValueError(f"evidence {evidence!r} is below 0")
+    return Standing(found, None if parole is None else checked_count(parole))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from flwr_vdcs.errors import AuditLogError
+from flwr_vdcs.records.holding import HeldError, Hold
 from flwr_vdcs.report import RoundReport
 
 BEGINNING = "0" * 64
@@ -27,7 +28,7 @@ class AuditLog:
     Raises
     ------
     AuditLogError
-        If the file cannot be opened for appending.
+        If the file cannot be opened for appending, or another server writes to it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -35,6 +36,9 @@ class AuditLog:
         self._head: str | None = None
         try:
             self._open().close()
+            self._hold = Hold(self.path)
+        except HeldError as error:
+            raise AuditLogError(path, error) from error
         except OSError as error:
             raise AuditLogError(path, error.strerror or error) from error
 
