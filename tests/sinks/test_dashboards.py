@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from flwr.serverapp.strategy import FedAvg
 
-from flwr_vdcs import Decision
+from flwr_vdcs import Decision, VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError, MissingExtraError
-from flwr_vdcs.sinks import MLflowSink, PrometheusSink, TensorBoardSink
+from flwr_vdcs.sinks import MLflowSink, PrometheusSink, TensorBoardSink, WebhookSink
+from tests.federation import seeded
+from tests.models import mlp
 from tests.sinks.reports import QUIET, crowd, report, run
 
 COUNTS = {
@@ -196,6 +199,28 @@ def test_mlflow_has_the_audit_log_at_last(mlflow, tmp_path, copied):
     assert seen == [0, 2, 2]
     sink.close()
     assert artifact(mlflow, active.info.run_id, tmp_path / "seen").count("line") == 3
+
+
+@COPIES
+def test_a_strategy_is_copied_with_its_sinks(mlflow, tmp_path, copied):
+    """Each sink of the copy is told of the copy's rounds."""
+    events_in(tmp_path)
+    sinks = [
+        TensorBoardSink(tmp_path / "events"),
+        MLflowSink(),
+        PrometheusSink(0),
+        WebhookSink("https://127.0.0.1:1/", close_timeout=0.01),
+    ]
+    strategy = VirtualConsistencyStrategy(
+        FedAvg(), model=seeded(mlp), input_shape=(3, 4), on_round=sinks
+    )
+    for each in copied(strategy)._journal._listeners:
+        each(report(5))
+        each.close()
+    for each in sinks:
+        each.close()
+    [kept] = events_in(tmp_path / "events").Scalars("vdcs/kept")
+    assert kept.step == 5
 
 
 @pytest.mark.parametrize("every", [0, 1.5])

@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import re
 import time
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -16,6 +18,8 @@ from tests.sinks.reports import QUIET, crowd, report
 library = pytest.importorskip(
     "prometheus_client", reason="needs the extra `prometheus`"
 )
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 @pytest.fixture
@@ -32,6 +36,17 @@ def scrape(sink: PrometheusSink) -> dict[str, float]:
         lines = answer.read().decode().splitlines()
     samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     return {name: float(value) for name, value in samples}
+
+
+def test_the_documentation_names_what_is_served(sink):
+    """A rule on a metric that does not exist would never fire."""
+    sink(report(1))
+    sink(report(1, phase="evaluate"))
+    served = {re.match(r"\w+", name)[0] for name in scrape(sink)}
+    served |= {name.removesuffix("_count") for name in served}
+    for path in (DOCS / "alerts.md", DOCS / "alerts" / "rules.yml"):
+        named = set(re.findall(r"\bvdcs_\w+", path.read_text()))
+        assert named <= served
 
 
 def test_a_round_is_counted(sink):
