@@ -132,7 +132,9 @@ def _failure(error: Exception) -> Failure:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Failure(f"its certificate: {cause.verify_message}", may_pass=False)
     may_pass = isinstance(error, requests.ConnectionError | requests.Timeout)
-    return Failure(type(causes[-1]).__name__, may_pass)
+    where = "its proxy: " if isinstance(error, requests.exceptions.ProxyError) else ""
+    what = getattr(causes[-1], "strerror", None) or type(causes[-1]).__name__
+    return Failure(f"{where}{what}", may_pass)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

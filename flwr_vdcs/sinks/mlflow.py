@@ -111,9 +111,8 @@ def _log_settings(client: Any, run_id: str, values: dict[str, str]) -> None:
     """Log what the run does not have yet, and name what it has otherwise."""
     known = client.get_run(run_id).data.params
     wanted = {f"vdcs/{name}": value for name, value in values.items()}
-    for name, value in wanted.items():
-        if name not in known:
-            client.log_param(run_id, name, value)
+    new = [_param(*each) for each in wanted.items() if each[0] not in known]
+    client.log_batch(run_id, params=new)
     if other := [
         name for name in wanted if known.get(name, wanted[name]) != wanted[name]
     ]:
@@ -123,6 +122,12 @@ def _log_settings(client: Any, run_id: str, values: dict[str, str]) -> None:
             run_id,
             ", ".join(other),
         )
+
+
+def _param(name: str, value: str) -> Any:
+    from mlflow.entities import Param
+
+    return Param(name, value)
 
 
 def _metric(name: str, value: float, step: int) -> Any:
