@@ -18,6 +18,11 @@ def quoted(value: object) -> str:
     return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}..."
 
 
+def printable(text: str) -> str:
+    """Keep what strangers named from adding lines of its own."""
+    return text if text.isprintable() else quoted(text)
+
+
 def listed(names: Collection[str]) -> str:
     """List the first few of some names, and how many more there are."""
     first = ", ".join(quoted(name) for name in sorted(names)[:MAX_LISTED])

@@ -1,6 +1,6 @@
 """Decisions to labels: what a client is called in Flower's log."""
 
-from flwr_vdcs.errors import quoted
+from flwr_vdcs.errors import printable
 from flwr_vdcs.history import LastClients
 from flwr_vdcs.report import Decision
 
@@ -21,8 +21,3 @@ class Labels:
         if name not in self._ids:
             self._ids.note(name, client_id)
         return f"{printable(name)} ({client_id})"
-
-
-def printable(text: str) -> str:
-    """Keep a client from writing lines of its own into the log."""
-    return text if text.isprintable() else quoted(text)

@@ -15,13 +15,16 @@ LEVELS: Mapping[Verdict, int] = MappingProxyType(
 def numbers(report: RoundReport, labels: Labels) -> Iterator[tuple[str, float]]:
     """Name the numbers of a round that are worth a curve.
 
-    Of an evaluation that is how many replies were quarantined.
+    Of an evaluation that is how many replies were quarantined, and of an aggregate that
+    it was lost.
     """
-    if report.phase == "evaluate":
+    if report.phase == "aggregate":
+        yield "vdcs/lost", 1
+    elif report.phase == "evaluate":
         yield "vdcs/evaluate/quarantined", report.num_quarantined
-        return
-    yield from _of_the_round(report)
-    yield from _of_each_client(report, labels)
+    else:
+        yield from _of_the_round(report)
+        yield from _of_each_client(report, labels)
 
 
 def settings(report: RoundReport) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from flwr_vdcs.errors import quoted
+from flwr_vdcs.errors import printable
 from flwr_vdcs.report import Decision, RoundReport, Verdict
 
 MAX_NAMED = 10
@@ -28,9 +28,10 @@ def summarize(report: RoundReport) -> str:
 
 
 def is_eventful(report: RoundReport) -> bool:
-    """Tell whether a round banned, quarantined or dropped somebody, or was skipped."""
+    """Tell whether a round banned or refused somebody, was skipped or lost."""
     is_refusal = report.num_dropped or report.num_quarantined
-    return bool(report.bans or report.skipped or is_refusal)
+    is_lost = report.phase == "aggregate"
+    return bool(report.bans or report.skipped or is_refusal or is_lost)
 
 
 def _heading(report: RoundReport) -> str:
@@ -40,9 +41,12 @@ def _heading(report: RoundReport) -> str:
 
 
 def _parts(report: RoundReport) -> Iterator[str]:
+    if report.phase == "aggregate":
+        yield report.note
+        return
     if report.bans:
         names = {each.client_id: _name(each) for each in report.decisions}
-        banned = [names.get(each, _printable(each)) for each in report.bans]
+        banned = [names.get(each, printable(each)) for each in report.bans]
         yield f"banned from now on: {_listed(banned)}"
     yield from _refusals(report, "quarantined")
     if report.skipped:
@@ -54,8 +58,8 @@ def _parts(report: RoundReport) -> Iterator[str]:
 
 def _skip(report: RoundReport) -> str:
     """Say once why everybody was left out."""
-    reasons = (each.reason for each in report.decisions if each.verdict == "dropped")
-    return next(reasons, NOTHING_LEFT).removeprefix("round ")
+    why = report.why_skipped if report.num_dropped else NOTHING_LEFT
+    return why.removeprefix("round ")
 
 
 def _refusals(report: RoundReport, verdict: Verdict) -> Iterator[str]:
@@ -84,12 +88,7 @@ def _reason(decision: Decision) -> str:
 
 
 def _name(decision: Decision) -> str:
-    return _printable(decision.name or decision.client_id)
-
-
-def _printable(name: str) -> str:
-    """Keep a name from adding lines of its own."""
-    return name if name.isprintable() else quoted(name)
+    return printable(decision.name or decision.client_id)
 
 
 def _listed(names: list[str]) -> str:

@@ -17,6 +17,7 @@ OTHERS = "others"
 """What the clients beyond the limit are called together."""
 
 REASONS = {TOO_FEW: "too_few_updates", OUT_OF_MEMORY: "out_of_memory"}
+BELOW_QUORUM = "below_quorum"
 NOTHING_LEFT = "no_updates"
 """Why rounds are skipped, as labels."""
 
@@ -81,6 +82,8 @@ class PrometheusSink:
         metrics = self._metrics or self._open()
         if report.phase == "train":
             metrics.count_training(report, self._label)
+        elif report.phase == "aggregate":
+            metrics.lost.inc()
         else:
             metrics.count_evaluation(report, self._label)
 
@@ -137,6 +140,7 @@ class _Metrics:
 
         self.aggregated = counter("rounds_aggregated", "Rounds with a kept update.")
         self.skipped = counter("rounds_skipped", "Rounds without one.", "reason")
+        self.lost = counter("aggregates_lost", "Aggregates that were not finite.")
         self.decisions = counter("decisions", "Training verdicts.", "client", "verdict")
         self.bans = counter("bans", "Clients banned.")
         self.evaluation = counter(
@@ -186,7 +190,7 @@ class _Metrics:
 
     def _begin(self) -> None:
         """Let series start at zero, so that the first event is an increase."""
-        for reason in (*REASONS.values(), NOTHING_LEFT):
+        for reason in (*REASONS.values(), BELOW_QUORUM, NOTHING_LEFT):
             self.skipped.labels(reason)
         for verdict in LEVELS:
             self.clients.labels(verdict)
@@ -221,8 +225,9 @@ class _Metrics:
 
 def _reason(report: RoundReport) -> str:
     """Label a round of which nothing is aggregated with one of a few reasons."""
-    reasons = (REASONS.get(decision.reason) for decision in report.decisions)
-    return next(filter(None, reasons), NOTHING_LEFT)
+    if not (report.skipped and report.num_dropped):
+        return NOTHING_LEFT
+    return REASONS.get(report.why_skipped, BELOW_QUORUM)
 
 
 def _key(name: str) -> str:

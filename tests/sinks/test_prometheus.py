@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from flwr_vdcs import Decision
-from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW
+from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW, below_quorum
 from flwr_vdcs.sinks import PrometheusSink
 from tests.sinks.reports import QUIET, crowd, report
 
@@ -83,14 +83,15 @@ def test_a_round_is_counted(sink):
     ("decisions", "reason"),
     [
         ((Decision("1", "dropped", None, TOO_FEW),), "too_few_updates"),
+        ((Decision("1", "dropped", None, below_quorum(1, 9, 0.5)),), "below_quorum"),
         ((Decision("1", "dropped", None, OUT_OF_MEMORY),), "out_of_memory"),
         ((Decision("1", "quarantined", None, "what a client chose"),), "no_updates"),
         ((), "no_updates"),
     ],
 )
-def test_a_skipped_round_has_one_of_three_reasons(sink, decisions, reason):
+def test_a_skipped_round_has_one_of_four_reasons(sink, decisions, reason):
     """No client can add a reason of its own."""
-    reasons = ("too_few_updates", "out_of_memory", "no_updates")
+    reasons = ("too_few_updates", "below_quorum", "out_of_memory", "no_updates")
     sink(report(1, decisions=decisions, skipped=True))
     scraped = scrape(sink)
     counted = {
@@ -110,6 +111,15 @@ def test_refusals_are_of_the_last_ten_rounds(sink):
     for number in range(4):
         sink(report(number, decisions=(Decision("1", "kept"),)))
     assert scrape(sink)[name] == 6
+
+
+def test_a_lost_aggregate_is_counted(sink):
+    """And nothing else, as the round was counted before."""
+    sink(report(1))
+    sink(report(1, decisions=(), phase="aggregate", note="lost"))
+    scraped = scrape(sink)
+    assert scraped["vdcs_aggregates_lost_total"] == 1
+    assert scraped["vdcs_rounds_aggregated_total"] == 1
 
 
 def test_an_evaluation_counts_its_quarantines_only(sink):

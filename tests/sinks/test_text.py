@@ -69,3 +69,10 @@ def test_a_name_adds_no_line():
 def test_an_event_is_new(fields, expected):
     """A ban that goes on is no event; a refusal, a new ban and a skipped round are."""
     assert is_eventful(report(**fields)) is expected
+
+
+def test_a_lost_aggregate_is_told():
+    """It has no decisions of its own."""
+    lost = report(4, decisions=(), phase="aggregate", note="the model is kept")
+    assert summarize(lost) == "round 4: the model is kept"
+    assert is_eventful(lost)
