@@ -26,24 +26,34 @@ from faults.flooding import PROXIES, Flooded, try_proxy
 COLUMNS = ("proxy", *(field.name for field in fields(Flooded)))
 
 
+def finished(output: Path) -> set[str]:
+    """Read which proxies the file has."""
+    if not output.exists():
+        return set()
+    with output.open(newline="") as file:
+        return {row["proxy"] for row in csv.DictReader(file)}
+
+
 def main(
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The CSV file to write.")
+        Path, typer.Option("-o", "--output", help="The CSV file to add to.")
     ] = Path("flood.csv"),
 ) -> None:
-    """Try each proxy with each flood."""
+    """Try each proxy that the file lacks with each flood."""
     console = Console()
     if find_nginx() is None:
         console.print("This needs nginx, which is not installed: apt install nginx")
         raise typer.Exit(code=1)
     exit_on_signals()
-    with output.open("w", newline="") as file:
+    done = finished(output)
+    with output.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for name, site in PROXIES.items():
+        if not done:
+            writer.writeheader()
+        for name in [each for each in PROXIES if each not in done]:
             with tempfile.TemporaryDirectory(prefix="flood-") as folder:
-                for found in try_proxy(Path(folder), site()):
+                for found in try_proxy(Path(folder), PROXIES[name]()):
                     row = asdict(found)
                     rounded = {
                         key: round(value, 1) if isinstance(value, float) else value

@@ -78,7 +78,8 @@ def flooding(flood: Flood, address: str, source: str) -> Iterator[Answers]:
     body = request.SerializeToString()
 
     async def visit() -> None:
-        while True:
+        # A cancelled ``wait_for`` can lose the cancellation.
+        while not stop.is_set():
             status = await _send(flood, body, address, source, answers)
             answers.statuses[status] += 1
             await asyncio.sleep(SECONDS_BETWEEN_VISITS)
