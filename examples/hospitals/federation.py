@@ -1,5 +1,8 @@
 """Run a federation of hospitals over TLS, one of them poisoned, on this machine.
 
+It is a rehearsal: the key of the certificate authority and all hospitals' keys lie in
+one folder of one machine, where nobody should ever put them.
+
 Run ``python examples/hospitals/federation.py --help`` for its options.
 """
 
@@ -14,12 +17,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from deployment.audit import lay_out_audit, read_names
+from deployment.audit import lay_out_audit
 from deployment.commands import RunConfig
 from deployment.errors import FederationError
 from deployment.federation import Federation
 from deployment.run import Run
 from deployment.signals import exit_on_signals
+from flwr.serverapp import Grid
 from rich.console import Console
 
 MIN_HOSPITALS = 3
@@ -58,7 +62,7 @@ def folder_for(given: Path | None) -> Iterator[Path]:
 def summarise(console: Console, federation: Federation, run: Run) -> None:
     """Print the audit, how much memory the server took, and where the files are."""
     if audit := run.audit():
-        console.print(lay_out_audit(audit, read_names(federation.layout.output)))
+        console.print(lay_out_audit(audit))
     memory = ", ".join(
         f"{name} {size / MEBIBYTE:.0f} MiB" for name, size in run.memory.bytes.items()
     )
@@ -94,11 +98,17 @@ def main(
         bool, typer.Option("--unprotected", help="Leave the plugin out.")
     ] = False,
 ) -> None:
-    """Start server and hospitals, run the app, print the audit and end everything."""
+    """Rehearse a federation on one machine, with keys and certificates for that alone.
+
+    Starts server and hospitals, runs the app, prints the audit and ends everything.
+    """
     if poisoned > hospitals:
         raise typer.BadParameter(f"there is no hospital {poisoned} of {hospitals}")
-    exit_on_signals()
     console = Console()
+    if not hasattr(Grid, "get_nodes"):
+        console.print("This needs Flower 1.38 or later, which gives nodes names.")
+        raise typer.Exit(code=1)
+    exit_on_signals()
     attack = f'poison="{poison.value}" poison-strength={strength}'
     config: RunConfig = {
         "num-server-rounds": rounds,

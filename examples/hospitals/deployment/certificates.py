@@ -1,4 +1,8 @@
-"""Host names to certificates: the federation's own authority's and the server's."""
+"""Names to certificates: of an authority, a server and its clients, to rehearse with.
+
+The authority's private key lies beside the server's here. In a real federation it is
+made and kept on another machine.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deployment.private import write_private
 
 AUTHORITY_DAYS = 3650
-SERVER_DAYS = 397
+MEMBER_DAYS = 397
 CLOCK_SKEW = timedelta(hours=1)
 """How far behind a hospital's clock may be."""
 
@@ -48,11 +53,13 @@ class Certificates:
 def write_certificates(folder: Path, hosts: Sequence[str]) -> Certificates:
     """Write an authority and a server's certificate, or return those in the folder.
 
+    The authority is for a rehearsal only.
+
     Parameters
     ----------
     folder : Path
         Where to write them. The authority's private key stays there too, as
-        ``ca.key``; who has it can pretend to be the server.
+        ``ca.key``; who has it can pretend to be the server, or one of its clients.
     hosts : Sequence[str]
         Names and addresses under which the server is reached.
     """
@@ -69,6 +76,35 @@ def write_certificates(folder: Path, hosts: Sequence[str]) -> Certificates:
     written.authority.write_bytes(authority.public_bytes(Encoding.PEM))
     written.server.write_bytes(server.public_bytes(Encoding.PEM))
     return written
+
+
+def write_client(folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a client's certificate and key, signed by the authority in the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the authority is, with its private key; the files are written there.
+    name : str
+        Whom the certificate is for: ``hospital-1``.
+
+    Returns
+    -------
+    tuple[Path, Path]
+        The certificate and the private key.
+    """
+    certificate, private = folder / f"{name}.pem", folder / f"{name}.tls.key"
+    if certificate.exists():
+        return certificate, private
+    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    authority_key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{folder / 'ca.key'} is no key on an elliptic curve")
+    key = ec.generate_private_key(ec.SECP384R1())
+    signed = make_client(key.public_key(), name, authority, authority_key)
+    write_private(private, _encode(key))
+    certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+    return certificate, private
 
 
 def make_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -91,19 +127,41 @@ def make_server(
     authority_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
     """Make a server's certificate for the given host names and addresses."""
-    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(
-        authority_key.public_key()
-    )
-    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     names = x509.SubjectAlternativeName([_alternative_name(host) for host in hosts])
     return (
-        _draft(_name(hosts[0]), authority.subject, key, SERVER_DAYS)
+        _member(key, hosts[0], ExtendedKeyUsageOID.SERVER_AUTH, authority)
+        .add_extension(names, critical=False)
+        .sign(authority_key, SHA256())
+    )
+
+
+def make_client(
+    key: ec.EllipticCurvePublicKey,
+    name: str,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    """Make a client's certificate, which is of no use to a server."""
+    draft = _member(key, name, ExtendedKeyUsageOID.CLIENT_AUTH, authority)
+    return draft.sign(authority_key, SHA256())
+
+
+def _member(
+    key: ec.EllipticCurvePublicKey,
+    name: str,
+    purpose: x509.ObjectIdentifier,
+    authority: x509.Certificate,
+) -> x509.CertificateBuilder:
+    signer = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+        signer.value
+    )
+    return (
+        _draft(_name(name), authority.subject, key, MEMBER_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(purpose, critical=False)
-        .add_extension(names, critical=False)
-        .add_extension(signer, critical=False)
-        .sign(authority_key, SHA256())
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(identifier, critical=False)
     )
 
 

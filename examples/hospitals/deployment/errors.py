@@ -14,13 +14,17 @@ class FederationError(Exception):
     ----------
     problem : str
         What was wrong.
-    log : Path
-        The log of the process that had to do it; its end is quoted.
+    log : Path, optional
+        The log of the process that had to do it, if there is one; its end is quoted.
     """
 
-    def __init__(self, problem: str, log: Path) -> None:
+    def __init__(self, problem: str, log: Path | None = None) -> None:
         self.problem = problem
         self.log = log
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        tail = "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:])
-        super().__init__(f"{problem}. End of {log}:\n{tail or '  (empty)'}")
+        super().__init__(f"{problem}. {_end_of(log)}" if log else problem)
+
+
+def _end_of(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    tail = "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:])
+    return f"End of {log}:\n{tail or '  (empty)'}"

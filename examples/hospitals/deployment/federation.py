@@ -58,6 +58,8 @@ class Federation:
         The SuperLink, with the ServerApp that it runs.
     supernodes : dict[str, Program]
         The SuperNodes by the hospital's name.
+    entrances : dict[str, str]
+        Host and port that single hospitals call, where a proxy is in between.
     """
 
     superlink: Program
@@ -77,6 +79,7 @@ class Federation:
         self.console = console or Console(quiet=True)
         self.address = f"{HOST}:{free_ports(1)[0]}"
         self.supernodes: dict[str, Program] = {}
+        self.entrances: dict[str, str] = {}
         self._launched: list[Program] = []
 
     def __enter__(self) -> Self:
@@ -84,8 +87,7 @@ class Federation:
         if members := self.processes():
             raise FederationError(
                 f"{self.layout.folder} belongs to a federation that still runs "
-                f"(process {members[0].pid}): end it, or give another folder",
-                self.layout.logs / "superlink.log",
+                f"(process {members[0].pid}): end it, or give another folder"
             )
         self.layout.make()
         try:
@@ -129,7 +131,7 @@ class Federation:
         self.supernodes[name] = supernode(
             self.layout,
             name,
-            address=self.address,
+            address=self.entrances.get(name, self.address),
             key=key.private,
             port=port,
             node_config=node_config,

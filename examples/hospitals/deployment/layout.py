@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployment.errors import FederationError
+
+PRIVATE = 0o700
 CONNECTION = "tls"
 """Name of the connection to the SuperLink in Flower's configuration."""
 
@@ -25,8 +29,15 @@ class Layout:
     folder: Path
 
     def make(self) -> None:
-        """Make the folders that do not exist yet."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folders that do not exist yet.
+
+        Raises
+        ------
+        FederationError
+            If the folder is there already, and others may enter it or it is another's.
+        """
+        self.folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        self._check_is_private()
         for folder in (self.certificates, self.keys, self.logs, self.home, self.output):
             folder.mkdir(exist_ok=True)
 
@@ -88,6 +99,16 @@ class Layout:
             "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
         }
         return dict(os.environ) | settings
+
+    def _check_is_private(self) -> None:
+        found = self.folder.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if found.st_uid != os.geteuid() or mode & ~PRIVATE:
+            raise FederationError(
+                f"{self.folder} is to hold private keys, and is open to other users "
+                f"(mode {mode:04o}, owner {found.st_uid}): give a folder that does not "
+                f"exist, or make it yours alone with chmod 700"
+            )
 
     def connect(self, address: str) -> None:
         """Tell the ``flwr`` command where the SuperLink is and whom to trust."""

@@ -66,13 +66,11 @@ class Records:
     def add_names(self, grid: Grid) -> None:
         """Add the names of who is online to ``nodes.json``; those of others stay.
 
-        Names are given at registration. Simulated nodes have none, and Flower before
-        1.38 knows none.
+        Names are given at registration. Simulated nodes have none.
         """
         path = self.folder / "nodes.json"
         known = json.loads(path.read_text()) if path.exists() else {}
-        nodes = grid.get_nodes() if hasattr(grid, "get_nodes") else ()
-        named = {str(node.node_id): node.name for node in nodes if node.name}
+        named = {str(node.node_id): node.name for node in grid.get_nodes() if node.name}
         unfinished = path.with_suffix(".part")
         unfinished.write_text(json.dumps(known | named, indent=2) + "\n")
         unfinished.replace(path)

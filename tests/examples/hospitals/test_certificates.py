@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
     load_ssh_public_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
-from deployment.certificates import write_certificates
+from deployment.certificates import write_certificates, write_client
 from deployment.keys import write_key_pair
 from deployment.private import write_private
 
@@ -109,6 +110,25 @@ def test_private_keys_are_for_their_owner_only(folder):
         key = load_pem_private_key(path.read_bytes(), password=None)
         signed = x509.load_pem_x509_certificate((folder / certificate).read_bytes())
         assert key.public_key() == signed.public_key()
+
+
+def test_client_is_vouched_for_as_a_client_only(folder, authority):
+    """A hospital cannot pretend to be the server, and its key is private."""
+    certificate, private = write_client(folder, "hospital-1")
+    client = x509.load_pem_x509_certificate(certificate.read_bytes())
+    builder = PolicyBuilder().store(Store([authority]))
+    purposes = client.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    with pytest.raises(VerificationError):
+        builder.build_server_verifier(x509.DNSName("hospital-1")).verify(client, [])
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    client.verify_directly_issued_by(authority)
+
+
+def test_client_certificate_is_kept(folder):
+    """Asking again changes nothing."""
+    first = write_client(folder, "hospital-2")[0].read_bytes()
+    assert write_client(folder, "hospital-2")[0].read_bytes() == first
 
 
 def test_certificates_are_kept(folder):

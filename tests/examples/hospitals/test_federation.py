@@ -43,6 +43,26 @@ def write_lines(path, lines):
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
+# --- folder ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701])
+def test_folder_that_others_may_enter_is_refused(tmp_path, mode):
+    """Private keys do not go where others may look; nothing is written."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(FederationError, match=rf"mode 0{mode:o}, .* chmod 700"):
+        Layout(folder).make()
+    assert not list(folder.iterdir())
+
+
+def test_new_folder_is_ones_own(tmp_path):
+    """Whatever the umask."""
+    Layout(tmp_path / "new").make()
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
 # --- registration ---------------------------------------------------------------------
 
 

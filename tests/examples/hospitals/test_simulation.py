@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from comparison.federation import Flower, count_error_replies, isolated_environment
+from flwr.serverapp import Grid
 
 from tests.examples.hospitals.in_process import EXAMPLE, NUM_HOSPITALS
 
@@ -28,6 +29,8 @@ def flower(tmp_path_factory):
 @pytest.fixture(scope="module")
 def output(flower):
     """Simulate two rounds of four honest hospitals and return what was written."""
+    if not hasattr(Grid, "get_nodes"):
+        pytest.skip("the app needs Flower 1.38, which gives nodes names")
     output, log = flower.home / "output", flower.home / "log.txt"
     config = {"num-server-rounds": 2, "local-epochs": 1, "output": str(output)}
     process = flower.run(EXAMPLE, NUM_HOSPITALS, config, log)

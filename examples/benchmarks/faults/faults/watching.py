@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from deployment.run import Run
-from deployment.waiting import wait_until
+from deployment.waiting import SECONDS_BETWEEN_LOOKS, wait_until
 
 SECONDS_A_ROUND = 900
 
@@ -37,6 +37,13 @@ class Watch:
             SECONDS_A_ROUND,
             [self.run.superlink],
         )
+
+    def is_finished(self, server_round: int, seconds: float) -> bool:
+        """Wait for a round for so many seconds, and tell whether it is finished."""
+        deadline = time.monotonic() + seconds
+        while self._look() <= server_round and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        return self._look() > server_round
 
     def finish(self) -> None:
         """Wait until all rounds are finished and the run has ended well."""
