@@ -137,8 +137,10 @@ class HeadNotFoundError(VirtualConsistencyError, ValueError):
 class InputShapeError(VirtualConsistencyError, ValueError):
     """The model refuses the virtual samples, such as those of the given input shape."""
 
-    def __init__(self, input_shape: tuple[int, ...] | None, problem: str) -> None:
-        self.input_shape = input_shape
+    def __init__(
+        self, input_shape: tuple[int, ...] | None, problem: str, hint: str = ""
+    ) -> None:
+        self.input_shape, self.problem = input_shape, problem
         if input_shape is None:
             super().__init__(
                 f"the model refuses its virtual samples: {problem}. A tuple is given "
@@ -147,10 +149,10 @@ class InputShapeError(VirtualConsistencyError, ValueError):
             )
             return
         super().__init__(
-            f"the model refuses inputs of input_shape={input_shape}: {problem}. Give "
-            "the shape of one input without the batch axis, and `virtual_samples` if "
-            "the model does not take real numbers (token ids, for example), or takes "
-            "more than one tensor: let them return a tuple, for model(*x), or a dict, "
+            f"the model refuses inputs of input_shape={input_shape}: {problem}. {hint}"
+            "Give the shape of one input without the batch axis, and `virtual_samples` "
+            "if the model does not take real numbers (token ids, for example), or "
+            "takes more than one tensor: let them return a tuple, for model(*x), or a dict, "
             "for model(**x). If it takes one batch size only, give that as "
             "`num_virtual_samples`."
         )

@@ -152,6 +152,11 @@ class Nameless(PaperScoring):
         ({"input_shape": 8}, InvalidArgumentError, "without the batch axis"),
         ({"input_shape": (3, 0, 8)}, InvalidArgumentError, "positive ints"),
         ({"input_shape": (1, 8, 8)}, InputShapeError, "3 channels"),
+        (
+            {"input_shape": (32, 3, 8, 8)},
+            InputShapeError,
+            r"It takes inputs of \(3, 8, 8\): if 32 is the size of a batch",
+        ),
         ({"num_malicious": 0.5}, NumMaliciousError, r"\[0, 0\.5\)"),
         ({"num_malicious": "auto"}, NumMaliciousNeededError, "'paper' needs num_mal"),
         ({"num_virtual_samples": 0}, InvalidArgumentError, "an int >= 1"),

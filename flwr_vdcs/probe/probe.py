@@ -31,6 +31,11 @@ from flwr_vdcs.probe.virtual_samples import MAX_SEED, NUM_SAMPLES_TO_TRY
 NEGLIGIBLE = 0.05
 """Half precision is widened to float32 if no more of a model's bytes stay at home."""
 
+LEAST_AXES = 2
+"""Samples with more may have an axis too many."""
+
+BATCH_AXIS = "It takes inputs of {shape}: if {} is the size of a batch, leave it out. "
+
 INPUTS, OUTPUTS = "inputs", "outputs"
 """The sides of a head on which something can be taken."""
 
@@ -352,13 +357,18 @@ def probe_for(
     InvalidArgumentError, InputShapeError, HeadNotFoundError
         As for `Probe`.
     """
-    few = min(num_samples, NUM_SAMPLES_TO_TRY)
+    few = draw(min(num_samples, NUM_SAMPLES_TO_TRY))
     try:
-        return Probe(model, draw(few), head, device)
+        return Probe(model, few, head, device)
     except InputShapeError as error:
         problem = error
     with suppress(InputShapeError):
         return Probe(model, draw(num_samples), head, device)
+    if isinstance(few, Tensor) and few.ndim > LEAST_AXES:
+        with suppress(InputShapeError):
+            Probe(model, few[:, 0], head, device)
+            hint = BATCH_AXIS.format(*few.shape[1:2], shape=tuple(few.shape[2:]))
+            problem = InputShapeError(problem.input_shape, problem.problem, hint)
     raise problem
 
 

@@ -174,7 +174,7 @@ def test_a_round_that_would_be_skipped_goes_on(api, flower_log):
     one_round(strategy, api)
     assert strategy.reports[0].skipped
     assert len(inner.given) == 1
-    assert "Round 1 would be skipped: round skipped: too few" in flower_log.text
+    assert "Round 1 would be skipped: too few" in flower_log.text
 
 
 class Broken(PaperScoring):
