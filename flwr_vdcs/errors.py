@@ -152,8 +152,8 @@ class InputShapeError(VirtualConsistencyError, ValueError):
             f"the model refuses inputs of input_shape={input_shape}: {problem}. {hint}"
             "Give the shape of one input without the batch axis, and `virtual_samples` "
             "if the model does not take real numbers (token ids, for example), or "
-            "takes more than one tensor: let them return a tuple, for model(*x), or a dict, "
-            "for model(**x). If it takes one batch size only, give that as "
+            "takes more than one tensor: let them return a tuple, for model(*x), or a "
+            "dict, for model(**x). If it takes one batch size only, give that as "
             "`num_virtual_samples`."
         )
 
