@@ -80,7 +80,9 @@ def _show_once(board: Board, names: Mapping[str, str], console: "Console") -> No
     from flwr_vdcs.cli.watching.drawing import drawn, in_lines
 
     if console.is_terminal:
-        console.print(drawn(board, names, len(board.clients) + console.height))
+        console.print(
+            drawn(board, names, console.width, len(board.clients) + console.height)
+        )
         return
     for line in in_lines(board, names):
         typer.echo(line)
@@ -101,7 +103,8 @@ def _draw(
     with Live(console=console, auto_refresh=False) as live:
         while True:
             _take(board, follower)
-            live.update(drawn(board, names, console.height), refresh=True)
+            board_now = drawn(board, names, console.width, console.height)
+            live.update(board_now, refresh=True)
             sleep(interval)
 
 

@@ -21,35 +21,38 @@ STYLES = {
 }
 
 TRENDS = {1: "up", 0: "", -1: "down"}
-ARROWS = {1: "\N{UPWARDS ARROW}", 0: "", -1: "\N{DOWNWARDS ARROW}"}
+ARROWS = {1: "\N{UPWARDS ARROW}", 0: " ", -1: "\N{DOWNWARDS ARROW}"}
 
 LINES_BESIDE = 8
 """What stands above and below the clients."""
 
 MIN_ROWS = 3
+MIN_LABEL = 16
+MIN_MARKS = 8
+BESIDE_MARKS = 70
+"""Columns of the terminal for all but the marks."""
 
 LEGEND = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
 
 
-def drawn(board: Board, names: Mapping[str, str], height: int) -> Group:
-    """Draw a board as high as a terminal, the clients that need attention first."""
+def drawn(board: Board, names: Mapping[str, str], width: int, height: int) -> Group:
+    """Draw a board as large as a terminal, the clients that need attention first."""
     clients = _in_order(board, names)
     most = max(MIN_ROWS, height - LINES_BESIDE)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("client", max_width=32, no_wrap=True)
-    table.add_column(_span(board), min_width=len(board.rounds), no_wrap=True)
-    table.add_column("score", min_width=8, justify="right", no_wrap=True)
-    table.add_column("", min_width=1, no_wrap=True)
-    table.add_column("refused", min_width=7, justify="right", no_wrap=True)
-    table.add_column("last refusal", ratio=1, no_wrap=True)
+    num_marks = max(MIN_MARKS, width - BESIDE_MARKS)
+    table.add_column("client", max_width=max(MIN_LABEL, width // 5), no_wrap=True)
+    table.add_column(_span(board, num_marks), no_wrap=True)
+    table.add_column("last score", justify="right", no_wrap=True)
+    table.add_column("refused", justify="right", no_wrap=True)
+    table.add_column("last refusal")
     for label, seen in clients[:most]:
         table.add_row(
             Text(label),
-            _coloured(board.strip(seen)),
-            _score(seen),
-            ARROWS[seen.trend],
+            _coloured(board.strip(seen)[-num_marks:]),
+            f"{_score(seen)} {ARROWS[seen.trend]}",
             str(sum(seen.counts[verdict] for verdict in REFUSED)),
-            Text(printable(seen.refusal)),
+            Text(printable(seen.refusal), no_wrap=True, overflow="ellipsis"),
         )
     left_out = len(clients) - most
     more = [Text(f"and {left_out} clients more")] if left_out > 0 else []
@@ -130,10 +133,9 @@ def _called(known: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str
     return {client: names.get(client) or name for client, name in known.items()}
 
 
-def _span(board: Board) -> str:
-    if not board.rounds:
-        return "rounds"
-    return f"rounds {board.rounds[0].number}-{board.rounds[-1].number}"
+def _span(board: Board, num_marks: int) -> str:
+    numbers = [each.number for each in board.rounds][-num_marks:]
+    return f"rounds {numbers[0]}-{numbers[-1]}" if numbers else "rounds"
 
 
 def _coloured(strip: str) -> Text:
