@@ -33,7 +33,7 @@ class Numbering:
 
     def __init__(self) -> None:
         self._number, self._run, self._offset = 0, 1, 0
-        self._last = (0, False)
+        self._last: tuple[int, bool] | None = None
         self._id: str | None = None
 
     def place(self, line: Line) -> LoggedRound:
@@ -41,7 +41,7 @@ class Numbering:
         place = (line.server_round, line.phase == "evaluate")
         run_id = line.run.id if line.run else None
         is_other = None not in {run_id, self._id} and run_id != self._id
-        if is_other or place <= self._last:
+        if self._last and (is_other or place <= self._last):
             self._run, self._offset = self._run + 1, self._number
         self._number, self._last = self._offset + line.server_round, place
         self._id = run_id
