@@ -121,7 +121,7 @@ def test_it_holds_months_of_a_large_federation(opened, width):
     expect(page.page.locator("#verdicts .labels li")).to_have_count(100)
     page.page.select_option("#client", label="hospital 8")
     page.page.locator("#search").fill("dropped")
-    expect(page.page.locator("#found")).to_have_text("22 of 8000 decisions")
+    expect(page.page.locator("#found")).to_have_text("22 of 4200 decisions")
     root = "document.documentElement"
     assert page.page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
     assert page.complaints == []
@@ -162,7 +162,7 @@ def test_a_client_can_be_selected_with_the_keyboard(opened):
     page.page.get_by_role("button", name="b", exact=True).focus()
     page.page.keyboard.press("Enter")
     page.expect_clients(*"bbb")
-    assert page.page.input_value("#client") == "0"
+    assert page.page.locator("#client option:checked").inner_text() == "b"
 
 
 def test_the_chosen_client_is_framed_beside_the_boundaries_of_runs(opened):
