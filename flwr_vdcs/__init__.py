@@ -7,12 +7,12 @@ take seconds, and not all parts of the command line need them.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from flwr_vdcs._version import __version__
+from flwr_vdcs._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from flwr_vdcs.history import History, Reputation
     from flwr_vdcs.probe import resolve_device
-    from flwr_vdcs.report import Decision, RoundReport
+    from flwr_vdcs.report import Decision, RoundReport, Run
     from flwr_vdcs.round import Examination, examine_round
     from flwr_vdcs.scoring import (
         HardenedScoring,
@@ -33,9 +33,9 @@ __all__ = [
     "PaperScoring",
     "Reputation",
     "RoundReport",
+    "Run",
     "Scoring",
     "VirtualConsistencyStrategy",
-    "__version__",
     "consistency_scores",
     "examine_round",
     "resolve_device",
@@ -62,6 +62,7 @@ _HOMES = {
     "PaperScoring": "scoring",
     "Reputation": "history",
     "RoundReport": "report",
+    "Run": "report",
     "Scoring": "scoring",
     "VirtualConsistencyStrategy": "strategy",
     "consistency_scores": "scoring",

@@ -90,6 +90,16 @@ def checked_seed(seed: object) -> int | None:
     return seed
 
 
+def checked_quorum(quorum: object) -> float:
+    """Take a share of the clients, or none, which is 0."""
+    if quorum is None:
+        return 0.0
+    if not isinstance(quorum, int | float) or quorum is True or not 0 < quorum <= 1:
+        allowed = "None, or a share of the clients that are asked, in (0, 1]"
+        raise InvalidArgumentError("quorum", quorum, allowed)
+    return float(quorum)
+
+
 def checked_reputation(reputation: object) -> Reputation | None:
     """Take the settings of bans, or none."""
     if reputation is not None and not isinstance(reputation, Reputation):

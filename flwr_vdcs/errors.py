@@ -185,6 +185,17 @@ class RoundOrderError(VirtualConsistencyError, RuntimeError):
         )
 
 
+class SecondRunError(VirtualConsistencyError, RuntimeError):
+    """A strategy object was started while a run of it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this strategy object has a run that goes on, in another thread perhaps, "
+            "and what it knows of clients is of one run at a time: make an object for "
+            "each run, or start again when the first has ended."
+        )
+
+
 class SecureAggregationError(VirtualConsistencyError, RuntimeError):
     """Secure aggregation hides the single updates, so none can be judged."""
 

@@ -2,13 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
 
 Verdict = Literal["kept", "idle", "dropped", "quarantined", "banned"]
 
-TOO_FEW = "round skipped: too few updates to compare"
-OUT_OF_MEMORY = "round skipped: the server ran out of memory"
+Phase = Literal["train", "evaluate", "aggregate"]
+
+SKIPPED = "round skipped: "
+TOO_FEW = f"{SKIPPED}too few updates to compare"
+OUT_OF_MEMORY = f"{SKIPPED}the server ran out of memory"
 """Reasons why no update of a round goes on."""
+
+
+def below_quorum(num_answers: int, num_asked: int, quorum: float) -> str:
+    """Give the reason why a round with too few answers is skipped."""
+    return (
+        f"{SKIPPED}{num_answers} of {num_asked} clients answered, and the quorum "
+        f"is {quorum:g}"
+    )
+
 
 DECIMALS = 12
 """To so many decimals scores are compared; what is beyond is rounding."""
@@ -54,14 +67,16 @@ class Run:
         Drawn anew for each strategy object.
     num_malicious : int, float or str
         M as it was set; ``"auto"`` leaves it to the threshold.
-    threshold, ban_threshold : float or None
-        The scoring's: below the first an update is dropped with ``"auto"``; below the
-        second it counts towards a ban. None where the scoring has none.
+    threshold : float or None
+        With ``"auto"`` updates that score lower are dropped.
+    ban_threshold : float or None
+        Only drops that score lower count towards a ban. Neither is there where the
+        scoring has none.
     num_virtual_samples : int
         N.
     reputation : str
         The settings of bans; empty if nobody is banned.
-    versions : dict of str to str
+    versions : dict
         Of this package, Flower and PyTorch.
     """
 
@@ -99,7 +114,8 @@ class RoundReport:
     skipped : bool
         Whether the round was skipped and the global model kept.
     phase : str
-        ``"train"`` or ``"evaluate"``.
+        ``"train"``, ``"evaluate"``, or ``"aggregate"``: what became of a training
+        round afterwards, without decisions.
     sensitivity : float or None
         How much the features vary with the virtual samples, from 0, where they do not,
         to 1, where they share no common part; None where nothing was scored.
@@ -126,7 +142,7 @@ class RoundReport:
     seed: int | None
     seconds: float
     skipped: bool = False
-    phase: Literal["train", "evaluate"] = "train"
+    phase: Phase = "train"
     sensitivity: float | None = None
     bans: tuple[str, ...] = ()
     scores_alike: bool = False
@@ -185,9 +201,15 @@ class RoundReport:
 
     @property
     def margin(self) -> float | None:
-        """Lowest score kept minus highest dropped; None if there are not both."""
+        """Lowest score kept minus highest dropped; None if there are not both.
+
+        Nor is there one where it is beyond floating point.
+        """
         kept, dropped = self._scores("kept"), self._scores("dropped")
-        return min(kept) - max(dropped) if kept and dropped else None
+        if not kept or not dropped:
+            return None
+        margin = min(kept) - max(dropped)
+        return margin if isfinite(margin) else None
 
     def counts(self) -> dict[str, Any]:
         """Give the metrics that a round returns to Flower.
@@ -205,6 +227,12 @@ class RoundReport:
     def to_dict(self) -> Mapping[str, Any]:
         """Give the report as plain values, for JSON."""
         return {**asdict(self), "margin": self.margin}
+
+    @property
+    def why_skipped(self) -> str:
+        """Why the round was skipped; empty if it was not."""
+        reasons = (d.reason for d in self.decisions if d.reason.startswith(SKIPPED))
+        return next(reasons, TOO_FEW) if self.skipped else ""
 
     def _scores(self, verdict: str) -> list[float]:
         return [

@@ -1,6 +1,6 @@
 """A round from updates to decisions, without Flower."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from flwr_vdcs._arguments import (
     checked_head,
     checked_inputs,
     checked_model,
+    checked_quorum,
     checked_seed,
 )
 from flwr_vdcs._version import __version__
@@ -61,7 +62,14 @@ from flwr_vdcs.probe import (
     round_seed,
     unwrapped,
 )
-from flwr_vdcs.report import Decision, RoundReport, Run
+from flwr_vdcs.report import (
+    OUT_OF_MEMORY,
+    Decision,
+    RoundReport,
+    Run,
+    Verdict,
+    below_quorum,
+)
 from flwr_vdcs.scoring import (
     Scored,
     Scoring,
@@ -70,7 +78,7 @@ from flwr_vdcs.scoring import (
     score,
 )
 
-OUT_OF_MEMORY = (
+NO_MEMORY = (
     "There is no memory for the virtual samples of a round: every round would be "
     "skipped. Lower `num_virtual_samples`, or choose another `device`."
 )
@@ -100,8 +108,10 @@ class RoundStart:
         The global state that most of them were sent.
     own
         By client id that of the others.
-    banned
-        By client id why a client is not asked.
+    banned, absent
+        By client id why a client is not asked: for what it sent, or for its errors.
+    num_asked
+        How many clients are.
     notices
         What whoever runs the server should know, once.
     """
@@ -109,7 +119,14 @@ class RoundStart:
     common: GlobalState
     own: Mapping[str, GlobalState] = field(default_factory=dict)
     banned: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    num_asked: int = 0
     notices: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> set[str]:
+        """The ids of the clients that are not asked."""
+        return {*self.banned, *self.absent}
 
 
 @dataclass(frozen=True)
@@ -172,6 +189,7 @@ class Examiner:
         scoring: str | Scoring = "hardened",
         device: str | torch.device = "auto",
         seed: int | None = None,
+        quorum: float | None = None,
     ) -> None:
         self.input_shape, self._virtual_samples = checked_inputs(
             input_shape, virtual_samples
@@ -182,6 +200,7 @@ class Examiner:
         self.scoring = resolve_scoring(scoring)
         self.device = resolve_device(device)
         self.seed = checked_seed(seed)
+        self.quorum = checked_quorum(quorum)
         if self.num_malicious == AUTO and self.scoring.threshold is None:
             raise NumMaliciousNeededError(self.scoring.name)
         self._has_admitted = False
@@ -226,10 +245,14 @@ class Examiner:
         sent_out = sent or {"": given}
         common, own = global_states_from(list(sent_out.values()), self._model)
         others = zip(sent_out, own, strict=True)
+        banned = history.ledger.banned(sent)
+        absent = history.absent(sent.keys() - banned.keys())
         start = RoundStart(
             common,
             {client: state for client, state in others if state is not common},
-            history.ledger.banned(sent),
+            banned,
+            absent,
+            len(sent) - len(banned) - len(absent),
             _of_partial_exchange(common, self._model),
         )
         if self.scoring.needs_momentum:
@@ -244,8 +267,17 @@ class Examiner:
         start: RoundStart,
         updates: Iterable[Update],
         history: History,
+        failed: Collection[str] = (),
     ) -> Examination:
         """Decide which of a round's updates go on, and let the history know.
+
+        Parameters
+        ----------
+        server_round, start, updates, history
+            The round, what its clients were sent, what they answered, and what is
+            known of them.
+        failed
+            Ids of clients that answered with an error.
 
         Raises
         ------
@@ -266,12 +298,16 @@ class Examiner:
             self.num_malicious,
             self.scoring.threshold,
             num_banned=len(start.banned),
-            has_failed=scored.problem is not None,
+            obstacle=self._obstacle(scored, len(candidates), start.num_asked),
         )
         if not selection.skipped:
             self._remember(candidates, history)
             self._clip(admitted(candidates))
-        decisions = (*map(_decision, candidates), *_withheld(start.banned))
+        decisions = (
+            *map(_decision, candidates),
+            *_withheld("banned", start.banned),
+            *_withheld("idle", start.absent),
+        )
         report = RoundReport(
             server_round=server_round,
             decisions=decisions,
@@ -285,11 +321,14 @@ class Examiner:
             bans=history.ledger.note(
                 decisions,
                 self.scoring.ban_threshold,
+                of_score=self.scoring.evidence,
                 excused=_excused(decisions, admission.fault, selection),
             ),
             scores_alike=selection.scores_alike,
             note=scored.note,
         )
+        answered = {each.update.client_id for each in candidates}
+        history.availability.note(failed, answered, history.ledger.num_rounds)
         head, width = self.probe.head, self.probe.num_features
         notices = (*start.notices, *admission.notices)
         if self.is_protecting and 0 < report.num_kept < MIN_UPDATES:
@@ -345,6 +384,14 @@ class Examiner:
                     candidate.verdict, candidate.is_judged = "kept", False
                     candidate.reason = NOT_JUDGED.format(fault)
 
+    def _obstacle(self, scored: Scored, num_answers: int, num_asked: int) -> str:
+        """Say why the round is skipped whatever was sent; nothing if it is not."""
+        if scored.problem is not None and self.is_protecting:
+            return OUT_OF_MEMORY
+        if num_answers < self.quorum * num_asked:
+            return below_quorum(num_answers, num_asked, self.quorum)
+        return ""
+
     def _context(
         self, server_round: int, start: RoundStart, history: History
     ) -> RoundContext:
@@ -381,7 +428,7 @@ class Examiner:
         except Exception as error:  # whatever the user's model raises
             if not is_out_of_memory(error):
                 raise refusal(samples, error) from error
-            return [OUT_OF_MEMORY]
+            return [NO_MEMORY]
         return [*cautions(self.probe.layout, samples, self.device)]
 
     def _draw(self, seed: int, num_samples: int) -> Samples:
@@ -553,7 +600,7 @@ def _decision(candidate: Candidate) -> Decision:
     )
 
 
-def _withheld(banned: Mapping[str, str]) -> Iterable[Decision]:
-    """Report the clients that were not asked."""
-    for client_id, reason in banned.items():
-        yield Decision(client_id, "banned", None, reason)
+def _withheld(verdict: Verdict, reasons: Mapping[str, str]) -> Iterable[Decision]:
+    """Report clients that were not asked."""
+    for client_id, reason in reasons.items():
+        yield Decision(client_id, verdict, None, reason)

@@ -120,11 +120,16 @@ class VirtualConsistencyStrategy(Forwarding):
     seed : int, optional
         Makes the virtual samples reproducible. Without one they come from a fresh
         secret seed each round, noted in the report.
+    quorum : float, optional
+        The share of the clients asked that must answer, in (0, 1]. If fewer do, the
+        round is skipped and the model kept. Without it any number will do that the
+        wrapped strategy takes.
     audit_log : path, optional
         A JSON Lines file that gets one line a round, at once.
     reputation : Reputation, optional
         Bans clients that are refused again and again: they are asked neither to train
-        nor to evaluate until their parole is over. Without it nobody is banned.
+        nor to evaluate until their parole is over. Who answers with errors again and
+        again is not asked for some rounds, without blame. Without it all are asked.
     state_path : path, optional
         A file that keeps bans, evidence and track records over restarts. It is read at
         construction if it exists, and replaced in one step after each round, when the
@@ -202,6 +207,7 @@ class VirtualConsistencyStrategy(Forwarding):
         loss_key: str | None = None,
         device: str | torch.device = "auto",
         seed: int | None = None,
+        quorum: float | None = None,
         audit_log: str | os.PathLike[str] | None = None,
         reputation: Reputation | None = None,
         state_path: str | os.PathLike[str] | None = None,
@@ -220,6 +226,7 @@ class VirtualConsistencyStrategy(Forwarding):
             scoring=scoring,
             device=device,
             seed=seed,
+            quorum=quorum,
         )
         self._start: RoundStart | None = None
         reputation = checked_reputation(reputation)
@@ -325,6 +332,7 @@ class VirtualConsistencyStrategy(Forwarding):
             f"│\t├── Device: {examiner.device}",
             f"│\t├── Equal weights: {self._equal_weights}",
             f"│\t├── Report only: {self._report_only}",
+            f"│\t├── Quorum: {examiner.quorum or '(none)'}",
             f"│\t├── Reputation: {reputation or '(none)'}",
             f"│\t├── State: {state.path if state else '(none)'}",
             f"│\t└── Audit log: {log.path if log else '(none)'}",

@@ -13,6 +13,7 @@ from flwr_vdcs.admission.admission import (
 from flwr_vdcs.admission.candidate import Candidate
 from flwr_vdcs.admission.global_state import (
     GlobalState,
+    array_not_finite,
     global_states_from,
     parameters_by_names,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "admit",
     "admit_claims",
     "admitted",
+    "array_not_finite",
     "as_real",
     "encode",
     "forwarded_arrays",

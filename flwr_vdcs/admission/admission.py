@@ -21,6 +21,11 @@ from flwr_vdcs.admission.global_state import GlobalState
 from flwr_vdcs.admission.npy import State, encode, encode_complex, is_verbatim
 from flwr_vdcs.report import Verdict
 
+LARGEST_HALF = torch.finfo(torch.float16).max ** 0.5
+
+MUCH_LONGER = 10
+"""No honest update is so many times longer than the median one."""
+
 NO_EXAMPLES = "it had no examples to train on"
 UNTRAINED = "it sent back the model that it was sent"
 
@@ -77,6 +82,7 @@ def admit(candidates: Sequence[Candidate]) -> Admission:
         except QuarantineError as reason:
             quarantine(candidate, str(reason))
     _quarantine_counts(admitted(candidates))
+    _quarantine_too_long(admitted(candidates))
     _quarantine_unlike(admitted(candidates))
     named = _normalise(admitted(candidates))
     notices = (DIFFERENCES if are_differences else "", named)
@@ -196,6 +202,39 @@ def _step(candidate: Candidate, name: str) -> float:
     """Measure how far the furthest number of an array went."""
     start = candidate.start.state[name].double()
     return (candidate.state[name].double() - start).abs().max().item()
+
+
+def _quarantine_too_long(candidates: Sequence[Candidate]) -> None:
+    """Refuse updates that are too long to be squared in float16, unlike the others'.
+
+    Optimisers of the server square them in the dtype of the model.
+    """
+    halves = _halves(candidates[0].start) if candidates else []
+    if not halves:
+        return
+    norms = [_norm(each, halves) for each in candidates]
+    allowed = max(LARGEST_HALF, MUCH_LONGER * median(norms))
+    for candidate, norm in zip(candidates, norms, strict=True):
+        if norm > allowed:
+            expected = f"a change of norm {allowed:g} at most"
+            why = "to be squared in float16"
+            quarantine(candidate, f"expected {expected}, {why}, found {norm:g}")
+
+
+def _halves(start: GlobalState) -> list[str]:
+    """Name the float16 arrays that are no running variances."""
+    return [
+        name
+        for name, tensor in start.state.items()
+        if tensor.dtype is torch.float16 and name not in start.least_variances
+    ]
+
+
+def _norm(candidate: Candidate, names: Sequence[str]) -> float:
+    """Measure how far some arrays went together."""
+    start, sent = candidate.start.state, candidate.state
+    squares = [(sent[n].double() - start[n].double()).square().sum() for n in names]
+    return torch.stack(squares).sum().sqrt().item()
 
 
 def _normalise(candidates: Sequence[Candidate]) -> str:

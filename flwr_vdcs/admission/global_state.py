@@ -56,6 +56,40 @@ class GlobalState:
     complex_names: frozenset[str] = frozenset()
 
 
+def array_not_finite(aggregate: EncodedArrays, start: GlobalState) -> str:
+    """Name an array of an aggregate that is not finite where the model was.
+
+    Parameters
+    ----------
+    aggregate
+        What a strategy made of a round, under the keys that travel.
+    start
+        The global state of that round.
+
+    Returns
+    -------
+    str
+        The key; empty if there is none.
+    """
+    names = dict(zip(start.keys, start.names, strict=True))
+    with reading_only():
+        for key, data in aggregate.items():
+            before = start.state.get(names.get(key, ""))
+            if _has_become_infinite(data, before):
+                return key
+    return ""
+
+
+def _has_become_infinite(data: Encoded, before: Tensor | None) -> bool:
+    try:
+        lost = ~decode(data).isfinite()
+    except UndecodableArrayError:
+        return False
+    if before is not None and before.shape == lost.shape:
+        lost &= before.isfinite()
+    return bool(lost.any())
+
+
 def global_state_from(arrays: EncodedArrays, model: nn.Module) -> GlobalState:
     """Match the arrays that the server sends out with the model.
 

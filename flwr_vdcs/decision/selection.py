@@ -10,7 +10,7 @@ import torch
 
 from flwr_vdcs.admission import Candidate, admitted, quarantine
 from flwr_vdcs.errors import NumMaliciousError
-from flwr_vdcs.report import DECIMALS, OUT_OF_MEMORY, TOO_FEW
+from flwr_vdcs.report import DECIMALS, TOO_FEW
 
 NumMalicious = int | float | Literal["auto"]
 
@@ -131,7 +131,7 @@ def select(
     threshold: float | None,
     *,
     num_banned: int = 0,
-    has_failed: bool = False,
+    obstacle: str = "",
 ) -> Selection:
     """Give each update of a round its verdict.
 
@@ -149,8 +149,8 @@ def select(
         With ``"auto"``, lower scores are dropped.
     num_banned
         How many clients were not asked, as they are banned.
-    has_failed
-        Whether the server could not score at all.
+    obstacle
+        Why the round is skipped whatever was sent; empty if nothing speaks against it.
 
     Returns
     -------
@@ -162,22 +162,19 @@ def select(
     scores = [each.score for each in candidates if each.score is not None]
     num_refused = num_banned + sum(each.verdict == "quarantined" for each in candidates)
     num_to_drop = count_malicious(num_malicious, scores, threshold, num_refused)
-    if not has_failed and num_malicious != AUTO and are_alike(scores):
+    if not obstacle and num_malicious != AUTO and are_alike(scores):
         return Selection(num_to_drop, scores_alike=True)
-    if is_protecting(num_malicious) and (
-        reason := _reason_to_skip(candidates, num_to_drop, has_failed=has_failed)
-    ):
-        _drop(admitted(candidates), reason)
+    if is_protecting(num_malicious):
+        obstacle = obstacle or _shortage(candidates, num_to_drop)
+    if obstacle:
+        _drop(admitted(candidates), obstacle)
         return Selection(num_to_drop, skipped=True)
     _drop_lowest(candidates, num_to_drop)
     return Selection(num_to_drop)
 
 
-def _reason_to_skip(
-    candidates: Sequence[Candidate], num_to_drop: int, *, has_failed: bool
-) -> str:
-    if has_failed:
-        return OUT_OF_MEMORY
+def _shortage(candidates: Sequence[Candidate], num_to_drop: int) -> str:
+    """Say that so few are left that nobody can be singled out, if that is so."""
     num_updates = len(admitted(candidates))
     is_possible = can_select(num_updates, num_to_drop) if num_to_drop else num_updates
     return "" if is_possible else TOO_FEW

@@ -1,19 +1,22 @@
 """What the adapters to both APIs share: how a round is examined and ended."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
-from flwr_vdcs.admission import EncodedArrays, Update
-from flwr_vdcs.errors import RoundOrderError
+from flwr_vdcs.admission import EncodedArrays, Update, array_not_finite
+from flwr_vdcs.errors import RoundOrderError, SecondRunError
 from flwr_vdcs.flower.compatibility import MetricKeys
 from flwr_vdcs.flower.stand_ins import StandIns
 from flwr_vdcs.history import History
 from flwr_vdcs.records import Journal
 from flwr_vdcs.report import RoundReport, Run
 from flwr_vdcs.round import Examination, Examiner, RoundStart
+
+NOT_FINITE = "vdcs-not-finite"
+"""A metric of the rounds whose aggregate was not taken, as it was not finite."""
 
 
 class Adapter:
@@ -33,6 +36,7 @@ class Adapter:
     _stand_ins: StandIns
     _start: RoundStart | None
     _run: Run
+    _is_running: bool = False
     _names: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
@@ -68,11 +72,14 @@ class Adapter:
             given, sent = read()
             self._start = self._examiner.start(given, sent, self._history)
             if not self._report_only:
-                num_banned = len(self._start.banned)
-                self._journal.notices.note_prospect(server_round, len(sent), num_banned)
+                num_asked, num_banned = self._start.num_asked, len(self._start.banned)
+                self._journal.notices.note_prospect(server_round, num_asked, num_banned)
 
     def _decided(
-        self, server_round: int, read: Callable[[], Iterable[Update] | None]
+        self,
+        server_round: int,
+        read: Callable[[], Iterable[Update] | None],
+        failed: Collection[str] = (),
     ) -> Examination | None:
         """Decide on the updates of the round that was configured last, and note it.
 
@@ -82,6 +89,8 @@ class Adapter:
             The round.
         read
             Gives the updates, or None if there is nothing to judge.
+        failed
+            Ids of clients that answered with an error.
 
         Returns
         -------
@@ -96,21 +105,35 @@ class Adapter:
         with self._watching(server_round):
             updates = read()
             if updates is not None:
-                examined = self._examined(server_round, updates)
+                examined = self._examined(server_round, updates, failed)
                 return None if self._report_only else examined
         return None
 
-    def _examined(self, server_round: int, updates: Iterable[Update]) -> Examination:
+    def _examined(
+        self, server_round: int, updates: Iterable[Update], failed: Collection[str]
+    ) -> Examination:
         start = self._start
         if start is None:
             raise RoundOrderError
-        if self._report_only:  # whoever is banned was asked all the same
-            updates = [each for each in updates if each.client_id not in start.banned]
-        examined = self._examiner.examine(server_round, start, updates, self._history)
+        if self._report_only:  # all were asked
+            updates = [e for e in updates if e.client_id not in start.left_out]
+        examined = self._examiner.examine(
+            server_round, start, updates, self._history, failed
+        )
         examined = replace(examined, report=self._marked(examined.report))
         self._journal.note_training(examined.report, examined.problem)
+        if start.num_asked or start.left_out:
+            self._journal.summary.note(examined.report)
         self._journal.notices.note_once(examined.notices)
         return examined
+
+    def _is_usable(self, aggregate: EncodedArrays) -> bool:
+        """Tell whether an aggregate may become the model; if not, note it."""
+        start = self._start
+        lost = array_not_finite(aggregate, start.common) if start else ""
+        if lost:
+            self._journal.note_lost_aggregate(lost)
+        return not lost
 
     def _decided_on_claims(
         self, server_round: int, read: Callable[[], Iterable[Update]]
@@ -121,6 +144,11 @@ class Adapter:
             self._journal.note_evaluation(self._marked(report))
             return None if self._report_only else report
         return None
+
+    def _not_asked(self, client_ids: Iterable[str]) -> set[str]:
+        """Find who is not asked to evaluate either."""
+        asked = set(client_ids)
+        return {*self._history.ledger.banned(asked), *self._history.absent(asked)}
 
     def _marked(self, report: RoundReport) -> RoundReport:
         """Add what the examination does not know: the run, and the nodes' names."""
@@ -135,7 +163,28 @@ class Adapter:
             run=self._run,
         )
 
-    def _end(self, server_round: int) -> None:
+    @contextmanager
+    def _a_run(self) -> Iterator[None]:
+        """Count a run's rounds, and say at its end what became of them.
+
+        Raises
+        ------
+        SecondRunError
+            If another run of this object goes on.
+        """
+        if self._is_running:
+            raise SecondRunError
+        self._is_running = True
+        self._journal.begin_run()
+        try:
+            yield
+        finally:
+            self._is_running = False
+            self._journal.end_run()
+
+    def _end(self, server_round: int, *, has_model: bool) -> None:
         """Write the state, when the wrapped strategy has aggregated."""
+        if has_model:
+            self._journal.summary.note_model()
         with self._watching(server_round):
             self._save()

@@ -25,7 +25,7 @@ from flwr_vdcs.admission import (
     kind_of,
 )
 from flwr_vdcs.errors import SecureAggregationError, quoted
-from flwr_vdcs.flower._adapter import Adapter
+from flwr_vdcs.flower._adapter import NOT_FINITE, Adapter
 from flwr_vdcs.flower.compatibility import (
     is_flowers_own,
     minimum_results,
@@ -57,10 +57,10 @@ class LegacyAdapter(Adapter, Strategy):
         self._begin(server_round, lambda: _sent(parameters, asked or []))
         if self._report_only or not asked or self._start is None:
             return asked  # a strategy may give None, too
-        left = _not_to(self._start.banned, asked)
+        left = _not_to(self._start.left_out, asked)
         if not left:  # Flower ends such a round here
             self._decided(server_round, list)
-            self._end(server_round)
+            self._end(server_round, has_model=False)
         return left
 
     def aggregate_fit(
@@ -76,11 +76,13 @@ class LegacyAdapter(Adapter, Strategy):
             If all results share one parameters object and there are any to drop.
         """
         examined = self._decided(
-            server_round, lambda: self._updates(server_round, results)
+            server_round,
+            lambda: self._updates(server_round, results),
+            [each[0].cid for each in failures if isinstance(each, tuple)],
         )
         if examined is None:
             outcome = self.strategy.aggregate_fit(server_round, results, failures)
-            self._end(server_round)
+            self._end(server_round, has_model=outcome[0] is not None)
             return outcome
         report = examined.report
         nobody_answered = not results and not failures
@@ -90,8 +92,11 @@ class LegacyAdapter(Adapter, Strategy):
             aggregate, metrics = self.strategy.aggregate_fit(
                 server_round, kept, failures
             )
-        self._end(server_round)
-        return aggregate, {**(metrics or {}), **report.counts()}
+        counts = report.counts()
+        if aggregate is not None and not self._is_usable(_encoded(aggregate)):
+            aggregate, counts = None, {**counts, NOT_FINITE: 1}
+        self._end(server_round, has_model=aggregate is not None)
+        return aggregate, {**(metrics or {}), **counts}
 
     def configure_evaluate(
         self, server_round: int, parameters: Parameters, client_manager: ClientManager
@@ -102,8 +107,7 @@ class LegacyAdapter(Adapter, Strategy):
         )
         if self._report_only or not asked:
             return asked
-        banned = self._history.ledger.banned(proxy.cid for proxy, _ in asked)
-        return _not_to(banned, asked)
+        return _not_to(self._not_asked(proxy.cid for proxy, _ in asked), asked)
 
     def aggregate_evaluate(
         self, server_round: int, results: EvaluateResults, failures: EvaluateFailures

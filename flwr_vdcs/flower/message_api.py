@@ -10,11 +10,12 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from flwr_vdcs.admission import Candidate, EncodedArrays, Update
-from flwr_vdcs.flower._adapter import Adapter
+from flwr_vdcs.flower._adapter import NOT_FINITE, Adapter
 from flwr_vdcs.flower.compatibility import is_flowers_own, metric_keys
 from flwr_vdcs.flower.names import names_of
 from flwr_vdcs.flower.replies import (
     Expected,
+    content_of,
     encoded,
     judged_record,
     read_claims,
@@ -52,11 +53,10 @@ class MessageAdapter(Adapter, Strategy):
     ) -> Result:
         """Run the wrapped strategy's own loop, with the plugin in it."""
         self._sent_last, self._has_aggregated = None, False
-        num_before = len(self._journal.reports)
         methods = {name: getattr(self, name) for name in IN_THE_LOOP}
-        with self._stand_ins.on(self.strategy, methods):
+        with self._a_run(), self._stand_ins.on(self.strategy, methods):
             result = self.strategy.start(*args, **kwargs)
-        self._check_run(result, num_before)
+            self._check_run(result)
         return result
 
     def configure_train(
@@ -73,7 +73,7 @@ class MessageAdapter(Adapter, Strategy):
         self._begin(server_round, lambda: self._sent(arrays, messages or []))
         if self._report_only or not messages or self._start is None:
             return messages
-        return _not_to(self._start.banned, messages)
+        return _not_to(self._start.left_out, messages)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -88,12 +88,14 @@ class MessageAdapter(Adapter, Strategy):
         self._has_aggregated = True
         replies = _listed(replies)
         examined = self._decided(
-            server_round, lambda: self._updates(server_round, _answers(replies))
+            server_round,
+            lambda: self._updates(server_round, _answers(replies)),
+            [str(r.metadata.src_node_id) for r in replies or () if r.has_error()],
         )
         if examined is None:
             with self._inner() as inner:
                 outcome = inner.aggregate_train(server_round, replies)
-            self._end(server_round)
+            self._end(server_round, has_model=outcome[0] is not None)
             return outcome
         aggregate, metrics = None, None
         if replies and not examined.report.is_empty:
@@ -101,8 +103,11 @@ class MessageAdapter(Adapter, Strategy):
             kept = _without_refused(replies, examined.report.decisions)
             with self._inner() as inner:
                 aggregate, metrics = inner.aggregate_train(server_round, kept)
-        self._end(server_round)
-        return aggregate, MetricRecord({**(metrics or {}), **examined.report.counts()})
+        counts = examined.report.counts()
+        if aggregate is not None and not self._is_usable(encoded(aggregate)):
+            aggregate, counts = None, {**counts, NOT_FINITE: 1}
+        self._end(server_round, has_model=aggregate is not None)
+        return aggregate, MetricRecord({**(metrics or {}), **counts})
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -113,8 +118,7 @@ class MessageAdapter(Adapter, Strategy):
             messages = _listed(asked)
         if self._report_only or not messages:
             return messages
-        banned = self._history.ledger.banned(map(_destination, messages))
-        return _not_to(banned, messages)
+        return _not_to(self._not_asked(map(_destination, messages)), messages)
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
@@ -152,7 +156,7 @@ class MessageAdapter(Adapter, Strategy):
     ) -> list[Update] | None:
         """Read a round's replies; None if none has arrays and none may be wanted."""
         expected = self._expected("aggregate_train")
-        bare = not any(reply.content.array_records for reply in answers)
+        bare = not any(content_of(reply).array_records for reply in answers)
         if answers and bare and not expected.is_strict:
             self._journal.notices.note_statistics(server_round)
             return None
@@ -186,7 +190,7 @@ class MessageAdapter(Adapter, Strategy):
             if self._equal_weights:
                 set_weight(reply.content, expected.metric_keys, 1)
 
-    def _check_run(self, result: object, num_before: int) -> None:
+    def _check_run(self, result: object) -> None:
         """Tell of a run that was not checked, or that has trained nothing."""
         is_overridden = type(self.strategy).start is not Strategy.start
         if is_overridden and not self._has_aggregated:
@@ -196,7 +200,6 @@ class MessageAdapter(Adapter, Strategy):
             return
         if not result.arrays:
             result.arrays = model
-            self._journal.notices.note_standstill(self._journal.reports[num_before:])
 
 
 def _listed(messages: Iterable[Message]) -> Sequence[Message]:

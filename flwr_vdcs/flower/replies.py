@@ -44,6 +44,11 @@ class _DefectiveReplyError(Exception):
     """A reply that is wrong by itself."""
 
 
+def content_of(reply: Message) -> RecordDict:
+    """Give what is in a reply; a reply with neither content nor error has nothing."""
+    return reply.content if reply.has_content() else RecordDict()
+
+
 def sent_in(
     message: Message, given: EncodedArrays, record: str | None
 ) -> tuple[str | None, EncodedArrays]:
@@ -63,8 +68,9 @@ def sent_in(
 
 def read_update(reply: Message, expected: Expected) -> Update:
     """Read a reply to a train message."""
-    name = judged_record(reply.content, expected)
-    arrays = reply.content.array_records[name] if name else ArrayRecord()
+    content = content_of(reply)
+    name = judged_record(content, expected)
+    arrays = content.array_records[name] if name else ArrayRecord()
     return _read(reply, expected, arrays, kinds=("ArrayRecord", "MetricRecord"))
 
 
@@ -110,7 +116,7 @@ def _read(
     reply: Message, expected: Expected, arrays: ArrayRecord, kinds: Iterable[str]
 ) -> Update:
     client_id = str(reply.metadata.src_node_id)
-    content, keys = reply.content, expected.metric_keys
+    content, keys = content_of(reply), expected.metric_keys
     weight = _claim(content, keys.weight or WEIGHT_KEY)
     metrics, records = _metrics(content), _records(content)
     defect = ""

@@ -1,9 +1,10 @@
 """All that outlives a round, with one owner: it is saved and resumed as one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.history.availability import Availability
 from flwr_vdcs.history.momentum import Momentum
 from flwr_vdcs.history.replays import Replays
 from flwr_vdcs.history.reputation import Ledger, Reputation
@@ -34,6 +35,8 @@ class History:
         What the scoring remembers of each client.
     ledger
         The evidence against each client, its ban, and how many rounds there were.
+    availability
+        Who answered with errors last.
     """
 
     def __init__(self, reputation: Reputation | None = None) -> None:
@@ -41,14 +44,29 @@ class History:
         self.replays = Replays()
         self.track_records = TrackRecords()
         self.ledger = Ledger(reputation)
+        self.availability = Availability()
+
+    def absent(self, client_ids: Iterable[str]) -> dict[str, str]:
+        """Find who is not asked in the round to come, as it answers with errors.
+
+        Only where clients may be left out of rounds at all, as with bans.
+        """
+        if self.ledger.reputation is None:
+            return {}
+        return self.availability.absent(client_ids, self.ledger.num_rounds)
 
     def pardon(self, client_id: str) -> bool:
-        """Forget the evidence against a client, its ban and its track record.
+        """Forget the evidence against a client, its ban, errors and track record.
 
         Tell whether anything of it was known.
         """
-        had_record = self.track_records.forget(client_id)
-        return self.ledger.pardon(client_id) or had_record
+        parts = (
+            self.track_records.forget,
+            self.availability.forget,
+            self.ledger.pardon,
+        )
+        known = [forget(client_id) for forget in parts]
+        return any(known)
 
     def state_dict(self, *, arrays: bool = True) -> dict[str, Any]:
         """Give all of it: plain values, and tensors by name under ``"arrays"``.
@@ -62,6 +80,7 @@ class History:
         plain = {
             **self.ledger.state_dict(),
             "track_records": self.track_records.state_dict(),
+            "availability": self.availability.state_dict(),
         }
         if not arrays:
             return plain
@@ -89,5 +108,8 @@ class History:
         momentum.load_state_dict(arrays)
         replays.load_state_dict(state.get("replays", {}), arrays)
         records.load_state_dict(state.get("track_records", {}))
+        availability = Availability()
+        availability.load_state_dict(state.get("availability", {}))
         self.ledger.load_state_dict(state)
         self.momentum, self.replays, self.track_records = momentum, replays, records
+        self.availability = availability

@@ -7,15 +7,17 @@ gains :math:`\ln (q / p)`, and one that is kept gains
 q is how often malicious clients are refused, and p how often an honest one would be if
 refusals hit at random: the share of the round's scored updates that were dropped. Where
 the scoring has a threshold for bans, only drops below it count: with M given, honest
-clients are dropped too when fewer than M are malicious.
+clients are dropped too when fewer than M are malicious. A scoring whose scores are
+log-likelihood ratios themselves says what such a drop adds.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import isfinite, log
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.history._counts import checked_count, checked_number
 from flwr_vdcs.history._last_clients import LastClients
 from flwr_vdcs.report import Decision
 
@@ -29,6 +31,14 @@ PROBATION = 0.5
 """Share of the limit with which a client comes back."""
 
 REFUSED = ("dropped", "quarantined")
+
+
+Evidence = Callable[[float], float | None]
+"""A score to a log-likelihood ratio, or None where scores are none."""
+
+
+def no_evidence(score: float) -> None:
+    """Leave it to how often clients are refused."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,12 @@ class Reputation:
         """The evidence that bans a client."""
         return -log(self.false_bans)
 
-    def evidence(self, decision: Decision, share_dropped: float) -> float:
+    def evidence(
+        self,
+        decision: Decision,
+        share_dropped: float,
+        of_score: Evidence = no_evidence,
+    ) -> float:
         """Weigh one decision: above zero for a refusal, below for a kept update.
 
         Parameters
@@ -82,7 +97,13 @@ class Reputation:
             What became of the client's update.
         share_dropped
             The share of the round's scored updates that were dropped, in [0, 1].
+        of_score
+            What the scoring says that a drop with some score adds, if it does.
         """
+        if decision.verdict == "dropped" and decision.score is not None:
+            said = of_score(decision.score)
+            if said is not None and isfinite(said):
+                return said
         by_chance = 0.0 if decision.verdict == "quarantined" else share_dropped
         by_chance = min(max(by_chance, LEAST_RATE), self.refusal_rate)
         if decision.verdict in REFUSED:
@@ -147,6 +168,7 @@ class Ledger:
         decisions: Sequence[Decision],
         threshold: float | None = None,
         *,
+        of_score: Evidence = no_evidence,
         excused: Collection[str] = (),
     ) -> tuple[str, ...]:
         """Note a round's decisions, and name those banned from now on.
@@ -157,6 +179,8 @@ class Ledger:
             What became of each client.
         threshold
             Where the scoring has one, drops with a higher score tell nothing.
+        of_score
+            What the scoring says that a drop with some score adds, if it does.
         excused
             Ids of clients of whom this round tells nothing.
         """
@@ -170,7 +194,8 @@ class Ledger:
         for decision in decisions:
             is_excused = decision.client_id in excused
             if not is_excused and not _is_by_number(decision, threshold):
-                self._weigh(decision, share_dropped, self.reputation)
+                added = self.reputation.evidence(decision, share_dropped, of_score)
+                self._weigh(decision, added, self.reputation.limit)
         return self._ban(decisions, self.reputation)
 
     def pardon(self, client_id: str) -> bool:
@@ -196,23 +221,20 @@ class Ledger:
         standings: LastClients[Standing] = LastClients()
         for client_id, fields in state["clients"].items():
             standings.note(str(client_id), _standing(**fields))
-        self.num_rounds = self.rounds_before = _count(state["num_rounds"])
+        self.num_rounds = self.rounds_before = checked_count(state["num_rounds"])
         self._standings = standings
         self._release()
 
     def _standing(self, client_id: str) -> Standing:
         return self._standings.get(client_id, Standing())
 
-    def _weigh(
-        self, decision: Decision, share_dropped: float, reputation: Reputation
-    ) -> None:
+    def _weigh(self, decision: Decision, added: float, limit: float) -> None:
         standing = self._standing(decision.client_id)
         if decision.verdict == "banned" or standing.parole is not None:
             return
-        evidence = standing.evidence + reputation.evidence(decision, share_dropped)
+        evidence = standing.evidence + added
         if evidence > 0:
-            capped = min(evidence, reputation.limit)
-            self._standings.note(decision.client_id, Standing(capped))
+            self._standings.note(decision.client_id, Standing(min(evidence, limit)))
         else:
             self._standings.pop(decision.client_id, None)
 
@@ -261,12 +283,7 @@ def _count_of(verdict: str, decisions: Sequence[Decision]) -> int:
 
 
 def _standing(evidence: float, parole: int | None) -> Standing:
-    if isinstance(evidence, str) or not 0 <= float(evidence) < float("inf"):
-        raise ValueError(f"evidence {evidence!r} is no number from 0")
-    return Standing(float(evidence), None if parole is None else _count(parole))
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
+    found = checked_number(evidence)
+    if found < 0:
+        raise ValueError(f"evidence {evidence!r} is below 0")
+    return Standing(found, None if parole is None else checked_count(parole))

@@ -5,9 +5,9 @@ numbers, stands here until that client's next update is scored.
 """
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
+from flwr_vdcs.history._counts import checked_number, is_usable
 from flwr_vdcs.history._last_clients import LastClients
 
 Record = Mapping[str, float]
@@ -25,8 +25,8 @@ class TrackRecords:
         return self._records.get(client_id, {})
 
     def note(self, client_id: str, record: Record) -> None:
-        """Replace a record; one with a number that is not finite leaves the old."""
-        if all(map(isfinite, record.values())):
+        """Replace a record; one with a number beyond reckoning leaves the old."""
+        if all(map(is_usable, record.values())):
             self._records.note(client_id, record)
 
     def forget(self, client_id: str) -> bool:
@@ -47,12 +47,6 @@ class TrackRecords:
         """
         records: LastClients[Record] = LastClients()
         for client_id, row in state.items():
-            record = {str(name): _finite(value) for name, value in row.items()}
+            record = {str(name): checked_number(value) for name, value in row.items()}
             records.note(str(client_id), record)
         self._records = records
-
-
-def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
-    return float(value)

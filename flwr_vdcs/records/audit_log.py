@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from flwr_vdcs.errors import AuditLogError
+from flwr_vdcs.records.holding import HeldError, Hold
 from flwr_vdcs.report import RoundReport
 from flwr_vdcs.verification import BEGINNING, line_hash
 
@@ -24,7 +25,7 @@ class AuditLog:
     Raises
     ------
     AuditLogError
-        If the file cannot be opened for appending.
+        If the file cannot be opened for appending, or another server writes to it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -32,6 +33,9 @@ class AuditLog:
         self._head: str | None = None
         try:
             self._open().close()
+            self._hold = Hold(self.path)
+        except HeldError as error:
+            raise AuditLogError(path, error) from error
         except OSError as error:
             raise AuditLogError(path, error.strerror or error) from error
 

@@ -1,7 +1,6 @@
 """Rounds to notices: what whoever runs the server should know, and mostly once."""
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 
 from flwr_vdcs.decision import MIN_UPDATES, NumMalicious
@@ -10,7 +9,7 @@ from flwr_vdcs.errors import (
     RoundOrderError,
     VirtualConsistencyError,
 )
-from flwr_vdcs.report import RoundReport
+from flwr_vdcs.report import SKIPPED, TOO_FEW, RoundReport
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
@@ -57,17 +56,26 @@ class Notices:
         if not isinstance(self._num_malicious, int):
             return
         num_to_drop = self._num_malicious - num_banned
-        least = max(MIN_UPDATES, num_to_drop + 2)
-        is_hopeless = num_to_drop > 0 and 0 < num_asked - num_banned < least
+        least = _least(num_to_drop)
+        is_hopeless = num_to_drop > 0 and 0 < num_asked < least
         if is_hopeless and self._is_new("prospect"):
             logger.error(
                 "Round %d: %d clients are asked, and to drop %d of them at least %d "
                 "must answer. Such rounds are skipped, and nothing is trained: sample "
                 "more clients, or lower `num_malicious`.",
                 server_round,
-                num_asked - num_banned,
+                num_asked,
                 num_to_drop,
                 least,
+            )
+        elif 2 * num_to_drop >= num_asked > 0 and self._is_new("half"):
+            logger.warning(
+                "Round %d: num_malicious=%d of %d clients is half or more. Whoever has "
+                "the majority passes for honest, in any method, so honest clients may "
+                "be dropped.",
+                server_round,
+                self._num_malicious,
+                num_asked + num_banned,
             )
 
     def note_once(self, notices: Sequence[str]) -> None:
@@ -126,23 +134,13 @@ class Notices:
         )
 
     @staticmethod
-    def note_standstill(rounds: Sequence[RoundReport]) -> None:
-        """Say that a run has trained nothing, and why."""
-        logger.error(
-            "None of %d rounds was aggregated: %s. The result holds the model that was "
-            "sent out last, which is not trained.",
-            len(rounds),
-            _most_common_reason(rounds),
-        )
-
-    @staticmethod
     def _note_skip(report: RoundReport) -> None:
         """Say why no update goes on, and what to do."""
         if report.report_only:
             logger.warning(
                 "Round %d would be skipped: %s.",
                 report.server_round,
-                _most_common_reason([report]),
+                report.why_skipped.removeprefix(SKIPPED),
             )
         elif report.is_out_of_memory:
             logger.warning(
@@ -150,13 +148,20 @@ class Notices:
                 "Lower `num_virtual_samples`, or choose another `device`.",
                 report.server_round,
             )
-        else:
+        elif report.why_skipped == TOO_FEW:
             logger.warning(
                 "Round %d is skipped and the model kept: %d updates are too few to "
-                "compare%s. Sample more clients%s.",
+                "compare%s, at least %d are needed. Sample more clients%s.",
                 report.server_round,
                 report.num_dropped,
                 *_shortage(report.num_malicious),
+            )
+        else:
+            logger.warning(
+                "Round %d is skipped and the model kept: %s. Wait for more clients, or "
+                "lower `quorum`.",
+                report.server_round,
+                report.why_skipped.removeprefix(SKIPPED),
             )
 
     def _note_likeness(self, report: RoundReport) -> None:
@@ -220,16 +225,14 @@ class Notices:
         return is_new
 
 
-def _most_common_reason(reports: Sequence[RoundReport]) -> str:
-    """Say why most replies did not go on, or whose doing it is if some did."""
-    if any(report.num_kept for report in reports):
-        return "the wrapped strategy gave no model"
-    reasons = Counter(each.reason for report in reports for each in report.decisions)
-    return reasons.most_common(1)[0][0] if reasons else "no client answered"
+def _least(num_to_drop: int) -> int:
+    """Give how many updates are needed so that some can be dropped."""
+    return max(MIN_UPDATES, num_to_drop + 2)
 
 
-def _shortage(num_malicious: int) -> tuple[str, str]:
-    """Say what was to be dropped, and that it may be less."""
-    if not num_malicious:
-        return "", ""
-    return f" and drop {num_malicious} of them", " or lower `num_malicious`"
+def _shortage(num_to_drop: int) -> tuple[str, int, str]:
+    """Say what was to be dropped, what that takes, and that it may be less."""
+    least = _least(num_to_drop)
+    if not num_to_drop:
+        return "", least, ""
+    return f" and drop {num_to_drop} of them", least, " or lower `num_malicious`"

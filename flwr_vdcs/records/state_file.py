@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flwr_vdcs.errors import StateError, quoted
 from flwr_vdcs.history import ARRAYS
+from flwr_vdcs.records.holding import HeldError, Hold
 
 FORMAT = "flwr-vdcs state 2"
 """Names the format and its version."""
@@ -33,18 +34,22 @@ class StateFile:
     Raises
     ------
     StateError
-        If its folder does not exist, or no file can be written there.
+        If its folder does not exist, no file can be written there, or another server
+        writes to it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.parent.is_dir():
-            raise StateError(path, f"there is no folder {str(self.path.parent)!r}")
         try:
+            if not self._target.parent.is_dir():
+                raise StateError(path, f"there is no folder {str(self.path.parent)!r}")
             self._draft.touch()
             self._draft.unlink()
-        except OSError as error:
-            problem = f"no file can be written there: {error.strerror or error}"
+            self._hold = Hold(self._target)
+        except HeldError as error:
+            raise StateError(path, error) from error
+        except (OSError, RuntimeError) as error:  # links may go round in a circle
+            problem = f"no file can be written there: {_said(error)}"
             raise StateError(path, problem) from error
 
     def read(self) -> dict[str, Any] | None:
@@ -154,6 +159,11 @@ class StateFile:
         if not isinstance(state, dict) or content.get("sha256") != _checksum(state):
             raise StateError(self.path, "its checksum does not fit its content")
         return state
+
+
+def _said(error: OSError | RuntimeError) -> object:
+    """Give an error's own words, without the path that is told anyway."""
+    return getattr(error, "strerror", None) or error
 
 
 def _finish(file: IO[Any], target: Path) -> None:

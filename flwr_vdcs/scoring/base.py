@@ -105,6 +105,22 @@ class Scoring(ABC):
         """The threshold for bans, which is that for drops unless it is set."""
         return self.threshold
 
+    def evidence(self, score: float) -> float | None:
+        """Weigh what a round in which a client was dropped adds to the case for a ban.
+
+        Parameters
+        ----------
+        score : float
+            The client's score in that round, below ``ban_threshold``.
+
+        Returns
+        -------
+        float or None
+            The logarithm of how much more likely the round makes harm than not; with
+            None it is how often malicious and honest clients are refused.
+        """
+        return None
+
     @abstractmethod
     def features(
         self, context: RoundContext, global_state: State, update: State

@@ -34,6 +34,7 @@ class DelegatingScoring(Scoring):
         self._features: Callable[..., Any] = scoring.features
         self._scores: Callable[..., Tensor] = scoring.scores
         self._judge = self._method(scoring, "judge")
+        self._evidence = self._method(scoring, "evidence")
         self.threshold = self._number(scoring, "threshold", None)
         self._ban_threshold = self._number(scoring, "ban_threshold", self.threshold)
         self.max_update = self._multiple(scoring)
@@ -47,6 +48,13 @@ class DelegatingScoring(Scoring):
         """The other's threshold for bans."""
         return self._ban_threshold
 
+    def evidence(self, score: float) -> float | None:
+        """Weigh a round as the other does, or by how often clients are refused."""
+        if self._evidence is None:
+            return None
+        found: float | None = self._evidence(score)
+        return found
+
     def features(
         self, context: RoundContext, global_state: State, update: State
     ) -> Any:
@@ -59,12 +67,15 @@ class DelegatingScoring(Scoring):
 
     def judge(self, features: Any) -> Judgement:
         """Judge the updates as the other does, or by its scores alone."""
-        return self._judge(features) if self._judge else super().judge(features)
+        if self._judge is None:
+            return super().judge(features)
+        judgement: Judgement = self._judge(features)
+        return judgement
 
-    def _method(self, scoring: Any, name: str) -> Callable[[Any], Judgement] | None:
+    def _method(self, scoring: Any, name: str) -> Callable[[Any], Any] | None:
         if not hasattr(scoring, name):
             return None
-        method: Callable[[Any], Judgement] = getattr(scoring, name)
+        method: Callable[[Any], Any] = getattr(scoring, name)
         if not callable(method):
             raise self._wrong(name, "a method, or missing", method)
         return method

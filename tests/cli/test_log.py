@@ -5,12 +5,15 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from flwr_vdcs.cli import app
 from flwr_vdcs.cli.outcome import InputError
 from flwr_vdcs.cli.reading.labels import labels_of, printable
 from flwr_vdcs.cli.reading.line import read_line
 from flwr_vdcs.cli.reading.names import read_names
 from flwr_vdcs.cli.reporting.ledger import MAX_ROWS, read_logs
+from flwr_vdcs.cli.reporting.words.notes import notes_on
 from flwr_vdcs.report import RoundReport, Run
 from tests.cli.logs import (
     a_round,
@@ -85,6 +88,19 @@ def test_an_evaluation_belongs_to_the_round_before_it(path):
     assert [each.number for each in log.entries] == [1, 1, 2, 2]
     assert [each.run for each in log.entries] == [1, 1, 2, 2]
     assert len(log.of("train")) == len(log.of("evaluate")) == 2
+
+
+def test_what_became_of_a_round_belongs_to_it(path):
+    """A line on its aggregate, without decisions, starts no run and is no round."""
+    training = a_round(1, [decision("a")])
+    lost = replace(training, phase="aggregate", decisions=(), note="not finite")
+    evaluation = an_evaluation(1, [decision("a", "quarantined")])
+    log = read_logs([write(path, [training, lost, evaluation, training])])
+    assert [each.number for each in log.entries] == [1, 1, 1, 2]
+    assert len(log.of("train")) == 2
+    assert notes_on(log)[-1] == "Round 1 was lost: what was made of it was not finite."
+    found = CliRunner().invoke(app, ["watch", str(path), "--once"])
+    assert "lost: 1" in found.stdout
 
 
 def test_a_log_may_begin_in_the_middle(path):

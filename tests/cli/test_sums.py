@@ -189,7 +189,7 @@ def test_unusual_rounds_are_listed(read):
             a_round(11, [decision("a")], sensitivity=None),
         ]
     )
-    assert "Round 1 was skipped: too few updates to compare." in notes(log)
+    assert "Round 1 was skipped: too few updates." in notes(log)
     assert "had no memory" not in notes(log)
     assert "Round 2 was decided between equal scores." in notes(log)
     assert "Rounds 3, 4, 5, 6, 7 and 2 more were scored on features" in notes(log)

@@ -127,7 +127,7 @@ def test_too_few_are_all_dropped():
 def test_a_server_without_memory_skips_the_round():
     """Whatever the number of updates."""
     candidates = scored([None] * 5)
-    found = select(candidates, 1, None, has_failed=True)
+    found = select(candidates, 1, None, obstacle=OUT_OF_MEMORY)
     assert found == Selection(1, skipped=True)
     assert {each.reason for each in candidates} == {OUT_OF_MEMORY}
 
@@ -250,5 +250,5 @@ def test_what_fails_is_refused_beside_equal_scores():
     candidates[1].failure = "the model cannot run with it"
     assert select(candidates, 1, None).scores_alike
     assert candidates[1].verdict == "quarantined"
-    found = select(scored([0.5] * 4), 1, None, has_failed=True)
+    found = select(scored([0.5] * 4), 1, None, obstacle=OUT_OF_MEMORY)
     assert found == Selection(1, skipped=True)

@@ -210,9 +210,11 @@ def test_a_run_that_trains_nothing_gives_the_model_and_says_why(flower_log):
     assert "2 clients are asked, and to drop 1 of them at least 3 must answer" in (
         first.getMessage()
     )
-    assert last.getMessage().startswith(
-        "None of 2 rounds was aggregated: round skipped"
+    assert last.getMessage() == (
+        "Virtual consistency: 0 of 2 rounds aggregated, so the model is untrained "
+        "(too few updates to compare: 2)"
     )
+    assert flower_log.records[-1] is last
 
 
 class Nothing(flower.FedAvg):

@@ -1,13 +1,13 @@
 """Bans: many refusals ban, bad luck does not, and a parole ends it."""
 
-from math import inf, log
+from math import inf, log, nan
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs import Decision, Reputation
+from flwr_vdcs import Decision, HardenedScoring, Reputation
 from flwr_vdcs.errors import InvalidArgumentError
 from flwr_vdcs.history import _last_clients as memory
 from flwr_vdcs.history.reputation import Ledger
@@ -81,6 +81,29 @@ def test_drops_above_the_threshold_tell_nothing():
     banned = [ledger.note(decisions, threshold=-1.0) for _ in range(20)]
     assert {client_id for bans in banned for client_id in bans} == {"9"}
     assert evidence(ledger, "8") == 0
+
+
+def test_persistence_bans_by_the_scores_own_evidence():
+    """Ratios of 6,300 to 1 in every round ban in the 14th; one alone never does."""
+    hardened = HardenedScoring()
+    decisions = [Decision(str(client), "kept", 0.5) for client in range(8)]
+    decisions += [Decision("8", "dropped", -1.2), Decision("9", "dropped", -1.9)]
+    ledger = Ledger(Reputation())
+    banned = [
+        ledger.note(decisions, hardened.ban_threshold, of_score=hardened.evidence)
+        for _ in range(14)
+    ]
+    assert banned == [()] * 13 + [("9",)]
+    assert evidence(ledger, "8") == 0  # it may be the one that was copied
+
+
+@pytest.mark.parametrize("said", [None, nan, inf])
+def test_a_score_that_says_nothing_leaves_it_to_how_often(said):
+    """As a scoring of one's own may."""
+    ledger = Ledger(Reputation())
+    decisions = [*dropping(of=9), Decision("9", "dropped", -2.0)]
+    ledger.note(decisions, -1.0, of_score=lambda _: said)
+    assert evidence(ledger, "9") == pytest.approx(log(0.8 / 0.1))
 
 
 def test_quarantined_again_and_again_is_banned():

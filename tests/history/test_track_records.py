@@ -140,6 +140,7 @@ def test_a_state_from_before_them_is_read():
         "num_rounds": 7,
         "clients": {},
         "track_records": {},
+        "availability": {},
         "replays": {},
         "arrays": {},
     }

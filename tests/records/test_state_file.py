@@ -16,6 +16,12 @@ from flwr_vdcs.records.state_file import FORMAT, StateFile
 STATE = {"num_rounds": 3, "clients": {"7": {"evidence": 1.5, "parole": None}}}
 
 
+def names_beside(path):
+    """Name the files in a folder, but for the locks."""
+    names = (each.name for each in path.parent.iterdir())
+    return sorted(name for name in names if not name.endswith(".lock"))
+
+
 @pytest.fixture
 def file(tmp_path) -> StateFile:
     """Write a state."""
@@ -38,7 +44,7 @@ def test_a_new_state_replaces_the_old(file):
     """One file with one state, and nothing beside it."""
     file.write({**STATE, "num_rounds": 4})
     assert file.read() == {**STATE, "num_rounds": 4}
-    assert list(file.path.parent.iterdir()) == [file.path]
+    assert names_beside(file.path) == [file.path.name]
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
@@ -47,7 +53,7 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(StateError, match=r"state\.json.*no file can be written there"):
         StateFile(tmp_path / "state.json")
     StateFile(tmp_path / "other.json")
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json.new"]
+    assert names_beside(tmp_path / "other.json") == ["state.json.new"]
 
 
 def test_a_file_keeps_its_mode(file):
@@ -76,7 +82,7 @@ ARRAYS = {
 def with_arrays(file: StateFile, scale: float = 1.0) -> list[str]:
     """Write a state with arrays; give the names of all files that are there then."""
     file.write({**STATE, "arrays": {n: scale * each for n, each in ARRAYS.items()}})
-    return sorted(path.name for path in file.path.parent.iterdir())
+    return names_beside(file.path)
 
 
 def test_arrays_come_back_from_a_file_of_their_own(file):
@@ -95,7 +101,7 @@ def test_new_arrays_replace_the_old(file):
     assert [name[-13] for name in names] == ["0", "1", "0"]
     assert file.read()["arrays"]["momentum/0.weight"][0, 0] == 3.0
     file.write(STATE)
-    assert list(file.path.parent.iterdir()) == [file.path]
+    assert names_beside(file.path) == [file.path.name]
 
 
 def test_arrays_keep_the_mode_of_the_state(file):

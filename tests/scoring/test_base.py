@@ -105,7 +105,7 @@ class Lenient(Bounded):
         (Longest, (None, None)),
         (Bounded, (-1.0, -1.0)),
         (Lenient, (-1.0, -3.0)),
-        (HardenedScoring, (-1.0, -2.5)),
+        (HardenedScoring, (-1.0, -1.2)),
     ],
 )
 def test_a_subclass_has_the_defaults(kind, thresholds):
@@ -135,7 +135,19 @@ def test_ours_have_what_they_say():
         None,
         False,
     )
-    assert (hardened.threshold, hardened.ban_threshold) == (-1.0, -2.5)
+    assert (hardened.threshold, hardened.ban_threshold) == (-1.0, -1.2)
     assert (hardened.max_update, hardened.needs_momentum) == (None, True)
     assert (paper.needs_num_examples, hardened.needs_num_examples) == (False, True)
     assert (paper.needs_sensitivity, hardened.needs_sensitivity) == (True, False)
+
+
+def test_evidence_for_bans_is_the_scorings_if_it_has_any():
+    """Else how often clients are refused decides."""
+    own = scoring(evidence=lambda score: -2 * score)
+    assert resolve_scoring(own).evidence(-3.0) == 6.0
+    assert resolve_scoring(scoring()).evidence(-3.0) is None
+    assert PaperScoring().evidence(-3.0) is None
+    hardened = HardenedScoring()
+    assert DelegatingScoring(hardened).evidence(-3.0) == hardened.evidence(-3.0)
+    with pytest.raises(InvalidArgumentError, match="`evidence` is a method"):
+        resolve_scoring(scoring(evidence=1.0))

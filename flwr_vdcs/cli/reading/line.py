@@ -7,7 +7,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, TypeVar, get_args
 
-from flwr_vdcs.report import Decision, RoundReport, Run, Verdict
+from flwr_vdcs.report import Decision, Phase, RoundReport, Run, Verdict
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 """From the mildest to the severest."""
@@ -120,7 +120,7 @@ LINE: Mapping[str, Check] = {
     "seed": _or_none(_is_count),
     "seconds": _is_number,
     "skipped": _is_flag,
-    "phase": ("train", "evaluate").__contains__,
+    "phase": get_args(Phase).__contains__,
     "sensitivity": _or_none(_is_number),
     "bans": _is_of_texts,
     "scores_alike": _is_flag,

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from flwr_vdcs.cli.reading.line import Line
 
+PHASES = ("train", "aggregate", "evaluate")
+"""In the order in which a round goes through them."""
+
 
 @dataclass(frozen=True)
 class LoggedRound:
@@ -33,12 +36,12 @@ class Numbering:
 
     def __init__(self) -> None:
         self._number, self._run, self._offset = 0, 1, 0
-        self._last: tuple[int, bool] | None = None
+        self._last: tuple[int, int] | None = None
         self._id: str | None = None
 
     def place(self, line: Line) -> LoggedRound:
         """Give the next line its place."""
-        place = (line.server_round, line.phase == "evaluate")
+        place = (line.server_round, PHASES.index(line.phase))
         run_id = line.run.id if line.run else None
         is_other = None not in {run_id, self._id} and run_id != self._id
         if self._last and (is_other or place <= self._last):

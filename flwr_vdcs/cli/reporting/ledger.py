@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from flwr_vdcs.cli.outcome import InputError, listed
 from flwr_vdcs.cli.reading.line import REFUSED, VERDICTS, Line, read_line
 from flwr_vdcs.cli.reading.rounds import LoggedRound, Numbering
-from flwr_vdcs.report import Decision
+from flwr_vdcs.report import Decision, Phase
 
 MAX_ROWS = 4_000
 """So many decisions keep their words: the last refused, and the last others."""
@@ -58,7 +58,8 @@ class Ledger:
     Attributes
     ----------
     entries : tuple of Entry
-        What could be read, in order; training rounds and evaluations.
+        What could be read, in order: training rounds, what became of some of them
+        afterwards, and evaluations.
     names : dict of str to str
         What Flower called each client last, by id, in order of their first answer;
         empty where it gave no name.
@@ -80,7 +81,7 @@ class Ledger:
     rows: tuple[Row, ...]
     num_unreadable: int
 
-    def of(self, phase: Literal["train", "evaluate"]) -> list[Entry]:
+    def of(self, phase: Phase) -> list[Entry]:
         """Give the rounds of one phase."""
         return [each for each in self.entries if each.line.phase == phase]
 

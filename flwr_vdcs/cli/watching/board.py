@@ -61,9 +61,10 @@ class Board:
         The last training rounds.
     clients : OrderedDict of str to Seen
         By client id, those seen last at the end.
-    num_rounds, num_skipped, num_unreadable, num_evaluations : int
-        How many training rounds there were, how many of them were skipped, how many
-        lines could not be read, and in how many evaluations answers were refused.
+    num_rounds, num_skipped, num_lost, num_unreadable, num_evaluations : int
+        How many training rounds there were, how many of them were skipped or came to
+        nothing afterwards, how many lines could not be read, and in how many
+        evaluations answers were refused.
     """
 
     def __init__(self, num_rounds: int) -> None:
@@ -71,6 +72,7 @@ class Board:
         self.clients: OrderedDict[str, Seen] = OrderedDict()
         self.num_rounds = 0
         self.num_skipped = 0
+        self.num_lost = 0
         self.num_unreadable = 0
         self.num_evaluations = 0
         self._numbering = Numbering()
@@ -81,8 +83,9 @@ class Board:
             self.num_unreadable += 1
             return None
         logged = self._numbering.place(line)
-        if line.phase == "evaluate":
-            self.num_evaluations += 1
+        self.num_evaluations += line.phase == "evaluate"
+        self.num_lost += line.phase == "aggregate"
+        if line.phase != "train":
             return logged
         self.num_rounds += 1
         self.num_skipped += line.skipped

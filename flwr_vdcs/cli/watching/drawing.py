@@ -85,6 +85,7 @@ def summary(board: Board) -> str:
         told += [f"{board.num_rounds} rounds in all"]
     unusual = {
         "skipped": board.num_skipped,
+        "lost": board.num_lost,
         "evaluations with refused answers": board.num_evaluations,
         "unreadable lines": board.num_unreadable,
     }
@@ -95,6 +96,8 @@ def summary(board: Board) -> str:
 def in_one_line(board: Board, logged: LoggedRound, names: Mapping[str, str]) -> str:
     """Write a new round: counts, and who was refused."""
     line = logged.line
+    if line.phase == "aggregate":
+        return f"round {logged.number}: lost: {printable(line.note)}"
     given = {each.client_id: each.name for each in line.decisions}
     labels = labels_of(_called({**_known(board), **given}, names))
     refused = [

@@ -27,7 +27,7 @@ from flwr_vdcs.scoring.hardened._sizes import (
     unclipped_shares,
     usual_length,
 )
-from flwr_vdcs.scoring.hardened._sums import REMEMBERED, add_round
+from flwr_vdcs.scoring.hardened._sums import FORGETTING, REMEMBERED, add_round
 
 FALSE_ALARMS = 0.01
 """A client is dropped if harm is so many times less likely than not, or more."""
@@ -39,8 +39,6 @@ SUSPECT = 0.5
 
 COPIED = 1.2
 """How suspicious a copy is: an honest client may have been copied and answer later."""
-
-FALSE_BANS = 1e-5
 
 LENGTH = "length"
 
@@ -76,18 +74,26 @@ class HardenedScoring(Scoring):
     threshold : float
         With ``num_malicious="auto"`` lower scores are dropped.
     ban_threshold : float
-        Only drops with a lower score count towards a ban: harm is 100,000 times more
-        likely than not.
+        Only drops with a lower score count towards a ban: those of clients that may
+        have been copied do not.
     remembered : tuple of str
         Sums of the evidence over the rounds, with exponential forgetting.
     """
 
     name = "hardened"
     threshold = -1.0
-    ban_threshold = math.log(FALSE_BANS) / LIMIT
+    ban_threshold = -COPIED
     needs_sensitivity = False
     needs_num_examples = True
     remembered = (*REMEMBERED, LENGTH)
+
+    def evidence(self, score: float) -> float:
+        r"""Give the share of :math:`\Lambda` that is this round's.
+
+        As what is known of a client fades by a tenth in each round, a tenth of it is
+        new; added up over the rounds it is the evidence without forgetting.
+        """
+        return -score * LIMIT * (1 - FORGETTING)
 
     def features(
         self, context: RoundContext, global_state: State, update: State

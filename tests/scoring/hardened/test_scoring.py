@@ -180,7 +180,8 @@ def test_copies_are_dropped_but_never_banned():
         "a copy of another client's update"
     }
     assert "copy" not in judged.reasons[2]
-    assert SCORING.ban_threshold < -1.2 < SCORING.threshold
+    assert judged.scores[[4, 6]].min() >= SCORING.ban_threshold
+    assert SCORING.ban_threshold < SCORING.threshold
 
 
 @pytest.mark.parametrize("factor", [100.0, 1e4])
@@ -245,8 +246,24 @@ def test_two_clients_can_be_scored():
 
 
 def test_has_what_the_strategy_asks_for():
-    """A drop is at 100 to 1, a ban at 100,000 to 1, and claims are wanted."""
+    """A drop is at 100 to 1, copies do not ban, and claims are wanted."""
     scoring = resolve_scoring("hardened")
     assert isinstance(scoring, HardenedScoring)
-    assert (scoring.threshold, scoring.ban_threshold) == (-1.0, pytest.approx(-2.5))
+    assert (scoring.threshold, scoring.ban_threshold) == (-1.0, -1.2)
     assert (scoring.max_update, scoring.needs_num_examples) == (None, True)
+
+
+def test_the_evidence_of_a_round_by_hand():
+    """A score of -2 is a ratio of 100^2; a tenth of its logarithm is a round's."""
+    assert SCORING.evidence(-2.0) == pytest.approx(2 * math.log(100) / 10)
+    assert SCORING.evidence(0.0) == 0
+
+
+@given(st.lists(st.floats(-20, 20), min_size=1, max_size=40))
+def test_evidence_adds_up_to_what_was_never_forgotten(terms):
+    """Of sums that fade, and go on fading to nothing, a tenth a round is all of it."""
+    faded, added = 0.0, 0.0
+    for term in [*terms, *[0.0] * 400]:
+        faded = 0.9 * faded + term
+        added += SCORING.evidence(-faded / math.log(100))
+    assert added == pytest.approx(sum(terms), abs=1e-9)

@@ -27,12 +27,13 @@ def notes_on(ledger: Ledger) -> list[str]:
         _scorings(ledger),
     )
     rounds = (
-        _noted(ledger, _had_too_few, "skipped: too few updates to compare"),
+        _noted(ledger, _had_too_few, "skipped: too few updates"),
         _noted(
             ledger,
             lambda each: each.is_out_of_memory,
             "skipped: the server had no memory",
         ),
+        _told(ledger.of("aggregate"), "lost: what was made of it was not finite"),
         _noted(ledger, _is_blind, "scored on features that hardly vary"),
         _noted(ledger, lambda each: each.is_tied, "decided between equal scores"),
         _noted(
@@ -89,7 +90,11 @@ def _scorings(ledger: Ledger) -> str:
 
 
 def _noted(ledger: Ledger, holds: Callable[[Entry], bool], what: str) -> str:
-    numbers = [str(each.number) for each in ledger.of("train") if holds(each)]
+    return _told([each for each in ledger.of("train") if holds(each)], what)
+
+
+def _told(entries: Sequence[Entry], what: str) -> str:
+    numbers = [str(each.number) for each in entries]
     if not numbers:
         return ""
     verb = "was" if len(numbers) == 1 else "were"
