@@ -164,13 +164,16 @@ def test_a_usual_page_is_small(tmp_path, drawn):
 
 
 MEASURE = """
-import resource
+from pathlib import Path
 from flwr_vdcs.cli import app
 app(standalone_mode=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status").read_text()
+print(status.partition("VmHWM:")[2].split()[0])
 """
+"""Tells the most memory that was taken, in kB; what started it does not count."""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured on Linux")
 def test_many_clients_and_rounds_take_little_memory_and_a_bounded_page(tmp_path):
     """5,000 ids in 500 rounds: what is not drawn is told, and the CSV has it all."""
     reason = "among the 10 lowest of 100 scores: its effect has 12.3 times the median"
@@ -189,8 +192,7 @@ def test_many_clients_and_rounds_take_little_memory_and_a_bounded_page(tmp_path)
     arguments = ["report", str(log), "-o", str(page), "--csv", str(table)]
     command = [sys.executable, "-c", MEASURE, *arguments]
     found = subprocess.run(command, capture_output=True, check=True, text=True)
-    kilobytes = int(found.stdout.split()[-1])
-    assert kilobytes * (1 if sys.platform == "linux" else 1 / 1024) < 150_000
+    assert int(found.stdout.split()[-1]) < 150_000
     text = page.read_text()
     assert len(text) < 3_000_000
     assert "Only the 100 clients that need attention first are drawn" in text
