@@ -97,9 +97,21 @@ def test_of_many_clients_those_that_need_attention_are_drawn(read):
     assert made.verdicts.shape == (MAX_CLIENTS, 200)
     assert made.rounds[0] == 51
     assert not_drawn(made) == (
-        "Only the 100 clients that need attention first are drawn; 20 others not. "
+        "Only 100 clients are drawn, those that need attention first; 20 others not. "
         "Only the last 200 rounds are drawn; 50 earlier ones not."
     )
+
+
+def test_of_clients_that_come_and_go_those_of_the_rounds_drawn_are_drawn(read):
+    """An old client would have an empty row; refused ones still come first."""
+    rounds = [
+        a_round(n, [decision(f"{n}"), decision(f"bad {n}", "dropped")])
+        for n in range(1, 301)
+    ]
+    made = grid(read(rounds))
+    assert made.rounds[0] == 101
+    assert made.clients[0].client_id == "bad 101"
+    assert (made.verdicts >= 0).any(axis=1).all()
 
 
 def test_verdicts_have_colours_and_letters(read):

@@ -195,7 +195,7 @@ def test_many_clients_and_rounds_take_little_memory_and_a_bounded_page(tmp_path)
     assert int(found.stdout.split()[-1]) < 150_000
     text = page.read_text()
     assert len(text) < 3_000_000
-    assert "Only the 100 clients that need attention first are drawn" in text
+    assert "Only 100 clients are drawn, those that need attention first" in text
     assert "The table has the last 4,500 of 5,000 decisions" in visible(text)
     assert "Only the 1,000 clients that need attention first are listed" in text
     assert len(table.read_text().splitlines()) == 5_001

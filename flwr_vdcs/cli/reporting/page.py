@@ -72,7 +72,7 @@ def not_drawn(grid: Grid) -> str:
     if clients:
         drawn = plural(len(grid.clients), "client")
         told.append(
-            f"Only the {drawn} that need attention first are drawn; "
+            f"Only {drawn} are drawn, those that need attention first; "
             f"{plural(clients, 'other')} not."
         )
     if rounds:

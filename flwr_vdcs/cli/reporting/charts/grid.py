@@ -50,13 +50,14 @@ class Grid:
 
 def grid_of(ledger: Ledger, histories: Sequence[History]) -> Grid:
     """Lay out the training rounds."""
-    clients = list(histories[:MAX_CLIENTS])
+    num_drawn = min(len(histories), MAX_CLIENTS)
     trained = [
         place
         for place, entry in enumerate(ledger.entries)
         if entry.line.phase == "train"
     ]
-    columns = trained[-min(MAX_ROUNDS, MAX_CELLS // len(clients)) :]
+    columns = trained[-min(MAX_ROUNDS, MAX_CELLS // num_drawn) :]
+    clients = _chosen(ledger, histories, columns)
     row_of = _indices([each.place for each in clients], len(ledger.names))
     column_of = _indices(columns, len(ledger.entries))
     rows, cells = row_of[ledger.client], column_of[ledger.entry]
@@ -77,6 +78,16 @@ def grid_of(ledger: Ledger, histories: Sequence[History]) -> Grid:
         scores=scores,
         left_out=(len(histories) - len(clients), len(trained) - len(columns)),
     )
+
+
+def _chosen(
+    ledger: Ledger, histories: Sequence[History], columns: Sequence[int]
+) -> list[History]:
+    """Choose the clients to draw; of too many, those in the rounds that are drawn."""
+    if len(histories) <= MAX_CLIENTS:
+        return [*histories]
+    seen = {*ledger.client[np.isin(ledger.entry, columns)].tolist()}
+    return sorted(histories, key=lambda each: each.place not in seen)[:MAX_CLIENTS]
 
 
 def _indices(places: Sequence[int], length: int) -> np.ndarray:
