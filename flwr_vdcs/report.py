@@ -26,6 +26,9 @@ def below_quorum(num_answers: int, num_asked: int, quorum: float) -> str:
 DECIMALS = 12
 """To so many decimals scores are compared; what is beyond is rounding."""
 
+INSENSITIVE = 1e-3
+"""Features that vary less than this with the virtual samples say the same of all."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -181,6 +184,11 @@ class RoundReport:
     def is_out_of_memory(self) -> bool:
         """Whether the round was skipped for want of memory."""
         return any(d.reason == OUT_OF_MEMORY for d in self.decisions)
+
+    @property
+    def is_insensitive(self) -> bool:
+        """Whether features hardly varied with the virtual samples."""
+        return self.sensitivity is not None and self.sensitivity < INSENSITIVE
 
     @property
     def is_tied(self) -> bool:

@@ -4,7 +4,10 @@ Imports are followed from file to file, so nothing is known by way of another mo
 """
 
 import ast
+import subprocess
+import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ LAYERS = [
     "_version",
     "errors",
     "report",
+    "verification",
     "admission",
     "probe",
     "scoring",
@@ -25,11 +29,11 @@ LAYERS = [
     "records",
     "_arguments",
     "round",
-    "verification",
     "sinks",
     "flower",
     "strategy",
     "cli",
+    "__main__",
 ]
 """From the bottom to the top: what stands further up may import what is below it."""
 
@@ -172,3 +176,40 @@ def test_the_exports_exist_and_are_documented():
     """All public names are there, with a docstring."""
     for name in flwr_vdcs.__all__:
         assert getattr(flwr_vdcs, name).__doc__
+    assert {*flwr_vdcs.__all__, "errors"} <= {*dir(flwr_vdcs)}
+    assert flwr_vdcs.errors.VirtualConsistencyError.__doc__
+
+
+def test_what_type_checkers_see_is_what_is_given():
+    """The names that are imported for them come from the same folders, all of them."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        alias.name: getattr(import_module(node.module), alias.name)
+        for node in block.body
+        for alias in node.names
+    }
+    assert {*seen} == {*flwr_vdcs.__all__}
+    for name, found in seen.items():
+        assert getattr(flwr_vdcs, name) is found
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    """With the usual words, as ``hasattr`` and star imports depend on it."""
+    with pytest.raises(AttributeError, match="'flwr_vdcs' has no attribute 'nothing'"):
+        _ = flwr_vdcs.nothing
+
+
+def test_the_package_is_imported_without_what_takes_seconds():
+    """PyTorch and Flower come with the first name that needs them."""
+    lines = (
+        "import sys, flwr_vdcs",
+        "assert not {'torch', 'flwr'} & {*sys.modules}",
+        "from flwr_vdcs import Decision",
+        "assert not {'torch', 'flwr'} & {*sys.modules}",
+        "from flwr_vdcs import *",
+        "assert VirtualConsistencyStrategy.__module__ == 'flwr_vdcs.strategy'",
+        "assert {'torch', 'flwr'} <= {*sys.modules}",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    subprocess.run(command, check=True, cwd=PACKAGE.parent)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flwr_vdcs.records.audit_log import BEGINNING, AuditLog
-from flwr_vdcs.verification import verify
+from flwr_vdcs.records import AuditLog
+from flwr_vdcs.verification import BEGINNING, verify
 from tests.records.test_audit_log import report
 
 NUM_ROUNDS = 5

@@ -1,14 +1,15 @@
-"""The operator's command line: look at a log, try a model, prove a log whole."""
+"""The operator's command line: look at a log, follow it, try a model, verify a log."""
 
 from typing import Annotated
 
 import typer
 
-import flwr_vdcs
+from flwr_vdcs._version import __version__
 from flwr_vdcs.cli.check import check
 from flwr_vdcs.cli.outcome import EXIT_CODES
 from flwr_vdcs.cli.report import report
 from flwr_vdcs.cli.verify import verify
+from flwr_vdcs.cli.watch import watch
 
 app = typer.Typer(
     name="flwr-vdcs",
@@ -17,13 +18,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog=EXIT_CODES,
 )
-for command in (report, check, verify):
+for command in (report, watch, check, verify):
     app.command(epilog=EXIT_CODES)(command)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as Typer calls it
     if wanted:
-        typer.echo(f"flwr-vdcs {flwr_vdcs.__version__}")
+        typer.echo(f"flwr-vdcs {__version__}")
         raise typer.Exit
 
 

@@ -1,61 +1,95 @@
-"""The command ``check``: what the plugin would see in a model, before it is trained."""
+"""The command ``check``: what the plugin would see in a model, before it is trained.
+
+Scorings are named here, and not imported: PyTorch would make every command slow.
+"""
 
 from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
-from torch import nn
 
-from flwr_vdcs.cli.checking import options
-from flwr_vdcs.cli.checking.anatomy import anatomy_of
-from flwr_vdcs.cli.checking.facts import facts_of
-from flwr_vdcs.cli.checking.findings import Finding, findings_of
-from flwr_vdcs.cli.checking.loading import load_model
-from flwr_vdcs.cli.checking.reach import reach_of
-from flwr_vdcs.cli.checking.setting import (
-    Setting,
-    device_from,
-    drawing_from,
-    shape_from,
-)
-from flwr_vdcs.cli.checking.trial import Trial, try_out
 from flwr_vdcs.cli.outcome import explained, stop_at_problem
-from flwr_vdcs.probe import unwrapped
-from flwr_vdcs.scoring import resolve_scoring
+
+if TYPE_CHECKING:
+    from flwr_vdcs.cli.checking.findings import Finding
+
+MIN_CLIENTS = 3
+"""Fewer than that cannot be compared."""
+
+
+class ScoringName(StrEnum):
+    """The scorings that have a name; a server uses the first unless told otherwise."""
+
+    HARDENED = "hardened"
+    PAPER = "paper"
 
 
 def check(
     *,
-    model: options.Model,
-    input_shape: options.InputShape = None,
-    head: options.Head = None,
-    clients: options.Clients = 10,
-    num_virtual_samples: options.NumVirtualSamples = 100,
-    virtual_samples: options.VirtualSamplesFrom = None,
-    scoring: options.Scoring = options.AS_A_SERVER,
-    device: options.Device = "auto",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="A torch model, its class, or a function that makes one.",
+        ),
+    ],
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3,28,28",
+            help="Shape of one input, without the batch axis; not needed with "
+            "--virtual-samples.",
+        ),
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The final classification layer, more than once if there are several; "
+            "found if not given."
+        ),
+    ] = None,
+    clients: Annotated[
+        int, typer.Option(min=MIN_CLIENTS, help="How many clients a round has.")
+    ] = 10,
+    num_virtual_samples: Annotated[
+        int, typer.Option(min=1, help="How many virtual samples are drawn.")
+    ] = 100,
+    virtual_samples: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="A function (generator, N) -> Tensor, tuple or dict that draws them: "
+            "token ids, for example. Standard normal if not given.",
+        ),
+    ] = None,
+    scoring: Annotated[
+        ScoringName, typer.Option(help="How updates are scored.")
+    ] = ScoringName.HARDENED,
+    device: Annotated[
+        str, typer.Option(help="Where to score: auto, cpu, cuda, hpu, xpu or mps.")
+    ] = "auto",
 ) -> None:
     """Try a model with made-up clients, and say what would fail or is doubtful.
 
     The clients move the model a little at random; nothing is trained.
     """
+    from flwr_vdcs.cli.checking.examination import examined
+    from flwr_vdcs.cli.checking.loading import load_model
+    from flwr_vdcs.cli.checking.setting import setting_from
+
     with explained():
-        net = unwrapped(load_model(model))
-        shape = shape_from(input_shape)
-        setting = Setting(
-            input_shape=shape,
+        net = load_model(model)
+        setting = setting_from(
+            input_shape=input_shape,
             num_clients=clients,
             num_virtual_samples=num_virtual_samples,
-            virtual_samples=drawing_from(virtual_samples, shape),
+            virtual_samples=virtual_samples,
             head=head,
-            scoring=resolve_scoring(scoring.value),
-            device=device_from(device),
+            scoring=scoring.value,
+            device=device,
         )
-        facts, findings = _checked(net, setting)
+        facts, findings = examined(net, setting)
     _tell_facts(f"{model} with {scoring.value} scoring", facts)
     for finding in findings:
         _tell_finding(finding)
@@ -65,23 +99,13 @@ def check(
         typer.echo("Nothing speaks against it.")
 
 
-def _checked(net: nn.Module, setting: Setting) -> tuple[dict[str, str], list[Finding]]:
-    anatomy = anatomy_of(net)
-    trial = _with_progress(net, setting)
-    reach = reach_of(net, setting.draw(trial.num_tried), trial.heads)
-    return facts_of(anatomy, trial, setting), findings_of(anatomy, trial, reach)
-
-
-def _with_progress(net: nn.Module, setting: Setting) -> Trial:
-    console = Console(stderr=True)
-    disable = not console.is_terminal
-    with Progress(console=console, transient=True, disable=disable) as progress:
-        task = progress.add_task("clients", total=setting.num_clients)
-        return try_out(net, setting, lambda: progress.advance(task))
-
-
 def _tell_facts(title: str, facts: Mapping[str, str]) -> None:
     """Draw a table on a terminal, and write plain lines elsewhere."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console()
     if not console.is_terminal:
         for label, value in facts.items():
@@ -93,7 +117,7 @@ def _tell_facts(title: str, facts: Mapping[str, str]) -> None:
     console.print(table)
 
 
-def _tell_finding(finding: Finding) -> None:
+def _tell_finding(finding: "Finding") -> None:
     """Write a finding in one line."""
     word, colour = ("fails", "red") if finding.fails else ("doubtful", "yellow")
     kind = typer.style(word, fg=colour, bold=True)

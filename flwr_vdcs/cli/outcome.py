@@ -9,10 +9,11 @@ import typer
 
 FOUND_A_PROBLEM = 1
 CANNOT_WORK = 2
+INTERRUPTED = 130
 
 EXIT_CODES = (
     "Exit codes: 0 fine; 1 a check found a problem; 2 wrong usage or unreadable input; "
-    "130 interrupted."
+    f"{INTERRUPTED} interrupted."
 )
 
 

@@ -1,7 +1,9 @@
 """The command ``report``: an audit log as one page to look at."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -27,41 +29,58 @@ def report(
             help='JSON file with names by client id: {"123": "hospital-1"}.',
         ),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Write every decision to this file, too."),
+    ] = None,
 ) -> None:
     """Draw an audit log as one page that opens in any browser and needs no network.
 
     Give all files of the log, the oldest first.
     """
     with explained():
-        _check_is_new(output, [*logs, *([names] if names else [])])
-        page = _drawn(logs, names)
-        _write(output, page)
-    typer.echo(f"{output}: {len(page) / 1e6:.1f} MB")
+        inputs = [*logs, *([names] if names else [])]
+        _check_is_new("--output", output, inputs)
+        _check_is_new("--csv", csv, [*inputs, output])
+        _report(logs, names, output, csv)
 
 
-def _check_is_new(output: Path, inputs: list[Path]) -> None:
-    if any(output.exists() and output.samefile(path) for path in inputs):
-        raise InputError(f"{output} is to be read: give --output another name.")
+def _check_is_new(option: str, output: Path | None, inputs: list[Path]) -> None:
+    if output is None:
+        return
+    if any(output.resolve() == path.resolve() for path in inputs):
+        raise InputError(f"{output} is in use: give {option} another name.")
 
 
-def _drawn(logs: list[Path], names: Path | None) -> str:
+def _report(
+    logs: list[Path], names: Path | None, output: Path, csv: Path | None
+) -> None:
+    from flwr_vdcs.cli.reading.names import read_names
+    from flwr_vdcs.cli.reporting.histories import histories_of
+    from flwr_vdcs.cli.reporting.ledger import read_logs
+    from flwr_vdcs.cli.reporting.page import page_of
+    from flwr_vdcs.cli.reporting.spreadsheet import write_csv
+
+    ledger = read_logs(logs)
+    histories = histories_of(ledger, read_names(names))
+    page = page_of(ledger, histories, logs)
+    with _written("--output", output) as file:
+        file.write(page)
+    typer.echo(f"{output}: {len(page.encode()) / 1e6:.2f} MB")
+    if csv is not None:
+        labels = {each.client_id: each.label for each in histories}
+        with _written("--csv", csv) as file:
+            write_csv(file, logs, labels)
+        typer.echo(f"{csv}: {len(ledger.entry):,} decisions")
+
+
+@contextmanager
+def _written(option: str, output: Path) -> Iterator[IO[str]]:
     try:
-        from flwr_vdcs.cli.reporting.page import page_of
-        from flwr_vdcs.cli.reporting.reading.log import read_log
-        from flwr_vdcs.cli.reporting.reading.names import read_names
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"the report needs {error.name}, which is not installed: "
-            'pip install "flwr-vdcs[report]"'
-        ) from error
-    return page_of(read_log(logs), read_names(names), logs)
-
-
-def _write(output: Path, page: str) -> None:
-    try:
-        output.write_text(page, encoding="utf-8")
+        with output.open("w", encoding="utf-8", newline="") as file:
+            yield file
     except OSError as error:
         raise InputError(
-            f"{output} cannot be written: {error.strerror}. Give --output a file in an "
+            f"{output} cannot be written: {error.strerror}. Give {option} a file in an "
             "existing folder that you may write to."
         ) from error

@@ -1,6 +1,5 @@
 """Round reports to the audit log: JSON Lines, each line bound to the one before."""
 
-import hashlib
 import json
 import os
 from datetime import UTC, datetime
@@ -10,9 +9,7 @@ from typing import IO
 from flwr_vdcs.errors import AuditLogError
 from flwr_vdcs.records.holding import HeldError, Hold
 from flwr_vdcs.report import RoundReport
-
-BEGINNING = "0" * 64
-"""What the first line of all carries as the hash of the line before."""
+from flwr_vdcs.verification import BEGINNING, line_hash
 
 BLOCK = 1 << 16
 
@@ -69,11 +66,6 @@ class AuditLog:
 def _write(file: IO[bytes], data: bytes) -> None:
     if file.write(data) != len(data):
         raise OSError("the disk took only part of the line")
-
-
-def line_hash(line: bytes) -> str:
-    """Give the SHA-256 of a line without its newline, in hex."""
-    return hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
 
 
 def _to_json(report: RoundReport, previous: str) -> str:

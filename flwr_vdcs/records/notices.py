@@ -10,7 +10,6 @@ from flwr_vdcs.errors import (
     VirtualConsistencyError,
 )
 from flwr_vdcs.report import SKIPPED, TOO_FEW, RoundReport
-from flwr_vdcs.scoring import is_low
 
 logger = logging.getLogger("flwr")
 """Flower's own logger, so that a round's lines stand together."""
@@ -198,7 +197,7 @@ class Notices:
 
     def _note_insensitivity(self, report: RoundReport) -> None:
         """Say once that the virtual samples do not show what they are there to show."""
-        if is_low(report.sensitivity) and self._is_new("insensitivity"):
+        if report.is_insensitive and self._is_new("insensitivity"):
             logger.warning(
                 "Round %d: the virtual samples hardly reach the features (sensitivity "
                 "%.1e), so the scores compare little but biases, and attacks can pass. "

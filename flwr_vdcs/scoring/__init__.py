@@ -9,18 +9,13 @@ from flwr_vdcs.scoring.paper import (
     similarity_matrix,
 )
 from flwr_vdcs.scoring.resolve import (
-    INSENSITIVE,
     SCORINGS,
-    is_blind,
-    is_low,
-    may_have_threshold,
     needs_sensitivity,
     resolve_scoring,
 )
 from flwr_vdcs.scoring.run import Scored, is_out_of_memory, score
 
 __all__ = [
-    "INSENSITIVE",
     "SCORINGS",
     "DelegatingScoring",
     "HardenedScoring",
@@ -29,10 +24,7 @@ __all__ = [
     "Scored",
     "Scoring",
     "consistency_scores",
-    "is_blind",
-    "is_low",
     "is_out_of_memory",
-    "may_have_threshold",
     "needs_sensitivity",
     "resolve_scoring",
     "score",

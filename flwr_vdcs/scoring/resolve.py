@@ -13,9 +13,6 @@ SCORINGS: Mapping[str, type[Scoring]] = {
     HardenedScoring.name: HardenedScoring,
 }
 
-INSENSITIVE = 1e-3
-"""Features that vary less than this with the virtual samples say the same of all."""
-
 REQUIRED = ("name", "features", "scores")
 
 
@@ -42,26 +39,3 @@ def resolve_scoring(scoring: object) -> Scoring:
 def needs_sensitivity(scoring: str) -> bool:
     """Tell whether the scoring of that name does; one of the user's own may."""
     return SCORINGS.get(scoring, Scoring).needs_sensitivity
-
-
-def may_have_threshold(scoring: str) -> bool:
-    """Tell whether the scoring of that name has one; one of the user's own may."""
-    return scoring not in SCORINGS or SCORINGS[scoring].threshold is not None
-
-
-def is_low(sensitivity: float | None) -> bool:
-    """Tell whether features hardly varied with the virtual samples."""
-    return sensitivity is not None and sensitivity < INSENSITIVE
-
-
-def is_blind(scoring: str, sensitivity: float | None) -> bool:
-    """Tell whether the scoring of that name saw little in a round, and needs to.
-
-    Parameters
-    ----------
-    scoring
-        A name, as reports and audit logs have it.
-    sensitivity
-        How much the features varied with the virtual samples; None if unknown.
-    """
-    return needs_sensitivity(scoring) and is_low(sensitivity)

@@ -10,7 +10,7 @@ from flwr_vdcs.cli import app
 from flwr_vdcs.cli.checking.anatomy import anatomy_of
 from flwr_vdcs.cli.checking.memory import RESET, watched
 from flwr_vdcs.cli.checking.reach import reach_of
-from flwr_vdcs.scoring import INSENSITIVE
+from flwr_vdcs.report import INSENSITIVE
 from tests.cli import networks
 
 run = CliRunner().invoke

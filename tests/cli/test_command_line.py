@@ -9,11 +9,14 @@ from typer.testing import CliRunner
 
 import flwr_vdcs
 from flwr_vdcs.cli import app
+from flwr_vdcs.cli.check import MIN_CLIENTS, ScoringName
+from flwr_vdcs.decision import MIN_UPDATES
+from flwr_vdcs.scoring import SCORINGS
 from tests.cli.logs import three_rounds, write
 
 run = CliRunner().invoke
 
-COMMANDS = ("report", "check", "verify")
+COMMANDS = ("report", "watch", "check", "verify")
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,10 +47,38 @@ def test_wrong_usage_exits_with_two(arguments):
     assert run(app, arguments).exit_code == 2
 
 
+SLOW = ("flwr", "pandas", "plotly", "torch")
+"""Libraries that take a second or more to import."""
+
+TELL_IMPORTS = f"""
+import sys
+from flwr_vdcs.cli import app
+app(standalone_mode=False)
+found = [name for name in {SLOW} if name in sys.modules]
+assert not found, found
+"""
+
+
+@pytest.mark.parametrize("command", ["--version", "--help", "verify", "report"])
+def test_a_command_imports_only_what_it_needs(tmp_path, command):
+    """It answers at once."""
+    log = write(tmp_path / "audit.jsonl", three_rounds())
+    arguments = [command] if command.startswith("--") else [command, str(log)]
+    arguments += ["-o", str(tmp_path / "r.html")] if command == "report" else []
+    line = [sys.executable, "-c", TELL_IMPORTS, *arguments]
+    subprocess.run(line, cwd=ROOT, check=True)
+
+
+def test_check_names_the_scorings_that_there_are():
+    """And as few clients as can be compared; they are written down, not imported."""
+    assert {name.value for name in ScoringName} == {*SCORINGS}
+    assert MIN_CLIENTS == MIN_UPDATES
+
+
 def test_it_runs_as_a_module_and_keeps_its_streams_apart(tmp_path):
     """Results go to stdout, plain as it is no terminal; errors go to stderr."""
     log = write(tmp_path / "audit.jsonl", three_rounds())
-    command = [sys.executable, "-m", "flwr_vdcs.cli", "verify", str(log)]
+    command = [sys.executable, "-m", "flwr_vdcs", "verify", str(log)]
     found = subprocess.run(
         [*command, "--expect", "12"], capture_output=True, cwd=ROOT, check=False
     )

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from flwr_vdcs.errors import AuditLogError
-from flwr_vdcs.records.audit_log import BEGINNING, AuditLog
+from flwr_vdcs.records.audit_log import AuditLog
 from flwr_vdcs.records.journal import Journal
 from flwr_vdcs.report import Decision, RoundReport
-from flwr_vdcs.verification import verify
+from flwr_vdcs.verification import BEGINNING, verify
 
 
 def report(server_round: int = 1) -> RoundReport:

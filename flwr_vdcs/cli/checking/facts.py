@@ -8,7 +8,8 @@ from flwr_vdcs.cli.checking.anatomy import Anatomy
 from flwr_vdcs.cli.checking.setting import Setting
 from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
-from flwr_vdcs.scoring import INSENSITIVE, PaperScoring, needs_sensitivity
+from flwr_vdcs.report import INSENSITIVE
+from flwr_vdcs.scoring import PaperScoring, needs_sensitivity
 
 
 def facts_of(anatomy: Anatomy, trial: Trial, setting: Setting) -> dict[str, str]:

@@ -8,7 +8,7 @@ from flwr_vdcs.cli.checking.anatomy import Anatomy
 from flwr_vdcs.cli.checking.reach import Reach
 from flwr_vdcs.cli.checking.trial import Trial
 from flwr_vdcs.errors import listed
-from flwr_vdcs.scoring import INSENSITIVE, needs_sensitivity
+from flwr_vdcs.scoring import needs_sensitivity
 
 HARDENED = 'or use scoring="hardened", which looks at all parameters'
 
@@ -98,7 +98,7 @@ def _blind(anatomy: Anatomy, trial: Trial) -> Iterator[Finding]:
             what=f"all scores are the same{_as_frozen(anatomy, trial)}",
             remedy=f"train a layer before the head, name an earlier --head, {HARDENED}",
         )
-    elif sensitivity is not None and sensitivity < INSENSITIVE:
+    elif trial.report.is_insensitive:
         yield Finding(
             fails=True,
             what="the score is blind: the virtual samples hardly reach the features "

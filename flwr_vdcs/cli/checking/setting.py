@@ -15,7 +15,7 @@ from flwr_vdcs.probe import (
     gaussian,
     resolve_device,
 )
-from flwr_vdcs.scoring import Scoring
+from flwr_vdcs.scoring import Scoring, resolve_scoring
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,35 @@ class Setting:
     def draw(self, num_samples: int) -> Samples:
         """Draw some virtual samples, always the same."""
         return draw_samples(self.virtual_samples, 0, num_samples, self.input_shape)
+
+
+def setting_from(
+    *,
+    input_shape: str | None,
+    num_clients: int,
+    num_virtual_samples: int,
+    virtual_samples: str | None,
+    head: Sequence[str] | None,
+    scoring: str,
+    device: str,
+) -> Setting:
+    """Read the options.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be used.
+    """
+    shape = shape_from(input_shape)
+    return Setting(
+        input_shape=shape,
+        num_clients=num_clients,
+        num_virtual_samples=num_virtual_samples,
+        virtual_samples=drawing_from(virtual_samples, shape),
+        head=head,
+        scoring=resolve_scoring(scoring),
+        device=device_from(device),
+    )
 
 
 def shape_from(text: str | None) -> tuple[int, ...] | None:

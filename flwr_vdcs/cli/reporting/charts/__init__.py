@@ -1,1 +1,1 @@
-"""Decisions to charts: heatmaps, histograms and what they share."""
+"""Ledger to charts: heat maps of verdicts and scores, and where the scores lie."""

@@ -1,114 +1,128 @@
-"""Grid to heatmaps: verdicts and scores, rounds to the right, clients downwards."""
+"""Grid to heat maps: verdicts and scores, rounds to the right, clients downwards."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 
-from flwr_vdcs.cli.reporting.charts.grid import Grid
-from flwr_vdcs.cli.reporting.charts.look import COLOURS, INK, LAYOUT, MARKS, axis
-from flwr_vdcs.cli.reporting.reading.decisions import VERDICTS
+from flwr_vdcs.cli.reading.line import VERDICTS
+from flwr_vdcs.cli.reporting.charts.grid import NOT_ASKED, Grid
+from flwr_vdcs.cli.reporting.charts.look import COLOURS, MARKS, SCALE, places
 
 MAX_MARKED = 1_500
-"""In more cells than that a letter would not fit."""
+"""In more cells than that a letter would not fit, nor a gap between columns."""
 
-ROW_HEIGHTS = (12, 30)
+ROW_HEIGHTS = (15, 30)
 HEIGHT = 520
 """Pixels: what all rows share, as long as a row is neither too high nor too low."""
 
-HEIGHT_BESIDE = 70
-HEIGHT_OF_BAR = 44
-FONT_SIZES = (9, 13)
-
 MAX_LABELS = 12
 """Of rounds, so that they stay apart on a narrow screen."""
-
-COLOUR_BAR = {
-    "orientation": "h",
-    "x": 0,
-    "xanchor": "left",
-    "y": 1,
-    "yanchor": "bottom",
-    "lenmode": "pixels",
-    "len": 180,
-    "nticks": 4,
-    "thickness": 10,
-    "outlinewidth": 0,
-    "ypad": 4,
-    "ticklabelposition": "outside top",
-}
-"""Above the rows, so that both heatmaps are equally wide."""
 
 OUTLYING = 0.02
 """The share of the lowest and of the highest scores that get the end colours."""
 
 
-def verdict_heatmap(grid: Grid) -> go.Figure:
+@dataclass(frozen=True)
+class Heatmap:
+    """Cells in units of a cell, to be stretched as wide as there is room.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Columns and rows.
+    row_height : float
+        In pixels.
+    cells : dict of str to str
+        The cells of each colour, as an SVG path.
+    row_gaps, column_gaps : str
+        Lines between the cells, as SVG paths.
+    marks : list of tuple
+        Left and top of each letter, from 0 to 1, and the letter.
+    ticks : list of tuple
+        Where the label of a round stands, from 0 to 1, and its number.
+    limits : tuple of float or None
+        Scores of the end colours.
+    """
+
+    size: tuple[int, int]
+    row_height: float
+    cells: dict[str, str]
+    row_gaps: str
+    column_gaps: str
+    marks: list[tuple[float, float, str]]
+    ticks: list[tuple[float, int]]
+    limits: tuple[float, float] | None = None
+
+
+def verdict_heatmap(grid: Grid) -> Heatmap:
     """Draw verdicts, with a letter in each cell where there is room."""
-    num_verdicts = len(VERDICTS)
-    scale = [
-        ((place + end) / num_verdicts, COLOURS[verdict])
+    cells = {
+        COLOURS[verdict]: _path(grid.verdicts == place)
         for place, verdict in enumerate(VERDICTS)
-        for end in (0, 1)
-    ]
-    options = {"zmin": -0.5, "zmax": num_verdicts - 0.5, "showscale": False}
-    return _heatmap(grid, grid.verdicts, colorscale=scale, **options, **_marks(grid))
+    }
+    return _heatmap(grid, cells, _marks(grid))
 
 
-def score_heatmap(grid: Grid) -> go.Figure:
+def score_heatmap(grid: Grid) -> Heatmap:
     """Draw scores; the darker, the lower."""
     found = grid.scores[np.isfinite(grid.scores)]
     low, high = np.quantile(found, (OUTLYING, 1 - OUTLYING)) if found.size else (0, 1)
-    limits = {"zmin": float(low), "zmax": float(high), "colorbar": COLOUR_BAR}
-    figure = _heatmap(grid, grid.scores, colorscale="Cividis", **limits)
-    return figure.update_layout(height=figure.layout.height + HEIGHT_OF_BAR)
+    width = (high - low) or 1.0
+    levels = np.nan_to_num((grid.scores - low) / width * len(SCALE), nan=-len(SCALE))
+    steps = np.clip(np.floor(levels), 0, len(SCALE) - 1)
+    steps[np.isnan(grid.scores)] = NOT_ASKED
+    cells = {colour: _path(steps == step) for step, colour in enumerate(SCALE)}
+    return _heatmap(grid, cells, [], (float(low), float(high)))
 
 
-def _heatmap(grid: Grid, values: np.ndarray, **options: Any) -> go.Figure:
-    """Leave the hover labels out: they are the same in all, so the page adds them."""
-    trace = go.Heatmap(
-        x=grid.rounds,
-        z=values,
-        hovertemplate="%{hovertext}<extra></extra>",
-        hoverongaps=False,
-        xgap=1 if values.size <= MAX_MARKED else 0,
-        ygap=1,
-        **options,
+def _heatmap(
+    grid: Grid,
+    cells: dict[str, str],
+    marks: list[tuple[float, float, str]],
+    limits: tuple[float, float] | None = None,
+) -> Heatmap:
+    num_rows, num_columns = grid.verdicts.shape
+    return Heatmap(
+        size=(num_columns, num_rows),
+        row_height=float(np.clip(HEIGHT / num_rows, *ROW_HEIGHTS)),
+        cells={colour: path for colour, path in cells.items() if path},
+        row_gaps="".join(f"M0 {row}h{num_columns}" for row in range(1, num_rows)),
+        column_gaps=_column_gaps(num_rows, num_columns),
+        marks=marks,
+        ticks=[
+            ((column + 0.5) / num_columns, grid.rounds[column])
+            for column in places(num_columns, MAX_LABELS)
+        ],
+        limits=limits,
     )
-    return go.Figure(trace, _layout(grid))
 
 
-def _marks(grid: Grid) -> dict[str, Any]:
+def _path(cells: np.ndarray) -> str:
+    """Draw cells as rectangles, each row from left to right, neighbours as one."""
+    edges = np.diff(np.pad(cells.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    starts, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    return "".join(
+        f"M{start} {row}h{end - start}v1h{start - end}z"
+        for (row, start), (_, end) in zip(starts, ends, strict=True)
+    )
+
+
+def _column_gaps(num_rows: int, num_columns: int) -> str:
+    if num_rows * num_columns > MAX_MARKED:
+        return ""
+    return "".join(f"M{column} 0v{num_rows}" for column in range(1, num_columns))
+
+
+def _marks(grid: Grid) -> list[tuple[float, float, str]]:
+    num_rows, num_columns = grid.verdicts.shape
     if grid.verdicts.size > MAX_MARKED:
-        return {}
-    letters = np.array([*MARKS.values(), ""])
-    places = np.nan_to_num(grid.verdicts, nan=len(MARKS)).astype(int)
-    return {"text": letters[places].tolist(), "texttemplate": "%{text}"}
-
-
-def _layout(grid: Grid) -> dict[str, Any]:
-    num_clients = len(grid.clients)
-    row_height = np.clip(HEIGHT / num_clients, *ROW_HEIGHTS)
-    rows = {"tickvals": list(range(num_clients)), "ticktext": grid.clients}
-    font = {"size": int(np.clip(row_height - 2, *FONT_SIZES))}
-    rounds = {"type": "category", "nticks": MAX_LABELS, "showgrid": False}
-    return {
-        **LAYOUT,
-        "height": int(row_height * num_clients) + HEIGHT_BESIDE,
-        "xaxis": axis("round", **rounds),
-        "yaxis": axis("", autorange="reversed", showgrid=False, tickfont=font, **rows),
-        "shapes": [_boundary(column) for column in grid.new_runs],
-    }
-
-
-def _boundary(column: int) -> dict[str, Any]:
-    """Draw a line before the column in which a run begins."""
-    return {
-        "type": "line",
-        "yref": "paper",
-        "x0": column - 0.5,
-        "x1": column - 0.5,
-        "y0": 0,
-        "y1": 1,
-        "line": {"color": INK, "width": 1.5, "dash": "dot"},
-    }
+        return []
+    letters = [*MARKS.values()]
+    return [
+        (
+            (column + 0.5) / num_columns,
+            (row + 0.5) / num_rows,
+            letters[grid.verdicts[row, column]],
+        )
+        for row, column in np.argwhere(grid.verdicts > 0).tolist()
+    ]

@@ -1,7 +1,7 @@
-"""Colours, letters and type that all charts of the page share."""
+"""Colours, letters and steps that the charts of the page share."""
 
 from collections.abc import Mapping
-from typing import Any
+from math import ceil, log10
 
 COLOURS: Mapping[str, str] = {
     "kept": "#dbe7f0",
@@ -21,42 +21,35 @@ MARKS: Mapping[str, str] = {
 }
 """What stands in a cell, so that colour is not all that tells."""
 
-KEPT_LINE = "#6f8ea9"
-KEPT_AREA = "rgba(111, 142, 169, 0.25)"
-"""Kept ones where they are no background."""
+SCALE = (
+    "#00224e",
+    "#0a316e",
+    "#31446b",
+    "#4c566c",
+    "#666970",
+    "#7d7c78",
+    "#958f78",
+    "#b0a572",
+    "#ccbb68",
+    "#e8d355",
+    "#fee838",
+)
+"""Cividis in steps, the lowest scores first."""
 
-INK = "#25323d"
-RULE = "#e6eaee"
-
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
-
-LAYOUT: Mapping[str, Any] = {
-    "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-    "font": {"family": FONT, "color": INK, "size": 13},
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "#ffffff",
-    "hoverlabel": {
-        "align": "left",
-        "bgcolor": "#ffffff",
-        "bordercolor": INK,
-        "font": {"family": FONT, "color": INK, "size": 13},
-    },
-    "legend": {
-        "orientation": "h",
-        "x": 0,
-        "y": 1.02,
-        "yanchor": "bottom",
-        "traceorder": "normal",
-    },
-}
+STEPS = (1, 2, 5, 10)
 
 
-def axis(title: str, **more: Any) -> dict[str, Any]:
-    """Give an axis its title and its place."""
-    return {
-        "title": {"text": title, "standoff": 8},
-        "automargin": True,
-        "gridcolor": RULE,
-        "zeroline": False,
-        **more,
-    }
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Give round numbers between two, evenly spaced, and not too many."""
+    rough = (high - low) / most
+    power = 10.0 ** (ceil(log10(rough)) - 1)
+    step = next(size * power for size in STEPS if size * power >= rough * (1 - 1e-9))
+    first = ceil(low / step - 1e-9)
+    return [
+        place * step for place in range(first, first + most + 1) if place * step <= high
+    ]
+
+
+def places(count: int, most: int) -> list[int]:
+    """Choose evenly spaced columns for labels."""
+    return list(range(0, count, max(1, ceil(count / most))))

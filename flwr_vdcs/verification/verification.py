@@ -1,11 +1,11 @@
-"""Audit log to verification: whether each line follows the line before."""
+"""Lines to verification: the chain of hashes, followed through the files of a log."""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flwr_vdcs.records import BEGINNING, line_hash
+from flwr_vdcs.verification.chain import BEGINNING, line_hash
 
 START = b'{"time": "'
 """How every line begins, torn or whole."""

@@ -1,4 +1,4 @@
-"""Let ``python -m flwr_vdcs.cli`` do what ``flwr-vdcs`` does."""
+"""Let ``python -m flwr_vdcs`` do what ``flwr-vdcs`` does."""
 
 from flwr_vdcs.cli import main
 

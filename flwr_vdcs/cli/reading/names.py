@@ -1,14 +1,11 @@
 """Names file to names: what to call clients instead of their ids."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from flwr_vdcs.cli.outcome import InputError
 from flwr_vdcs.errors import listed
-
-READER = TypeAdapter(dict[str, str])
 
 
 def read_names(path: Path | None) -> dict[str, str]:
@@ -22,10 +19,10 @@ def read_names(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        names = READER.validate_json(path.read_bytes())
+        names = _parsed(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValidationError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is no JSON object of names by client id. Write it like this: "
             '{"123": "hospital-1", "456": "hospital-2"}'
@@ -36,4 +33,13 @@ def read_names(path: Path | None) -> dict[str, str]:
             f"{path} gives several clients the same name: {listed(twice)}. Give each "
             "client a name of its own."
         )
+    return names
+
+
+def _parsed(content: bytes) -> dict[str, str]:
+    names = json.loads(content)
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) for name in names.values()
+    ):
+        raise ValueError("no object of names")
     return names

@@ -1,1 +1,0 @@
-"""Files to what stands in them: rounds, decisions, histories and names."""

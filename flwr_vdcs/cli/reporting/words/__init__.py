@@ -1,0 +1,1 @@
+"""Ledger to words: what the page says in sentences and settings."""
