@@ -19,7 +19,7 @@ from flwr_vdcs.cli.reporting.words.scorings import (
 )
 from flwr_vdcs.cli.reporting.words.settings import runs_of, settings_of
 from flwr_vdcs.cli.reporting.words.text import in_words, plural
-from flwr_vdcs.report import OUT_OF_MEMORY, Decision, Run
+from flwr_vdcs.report import OUT_OF_MEMORY, below_quorum, Decision, Run
 from flwr_vdcs.scoring import SCORINGS
 from tests.cli.logs import a_round, decision, three_rounds, write
 
@@ -194,6 +194,14 @@ def test_unusual_rounds_are_listed(read):
     assert "Round 2 was decided between equal scores." in notes(log)
     assert "Rounds 3, 4, 5, 6, 7 and 2 more were scored on features" in notes(log)
     assert "cannot be compared: hardened and paper." in notes(log)
+
+
+def test_rounds_below_the_quorum_are_told_apart(read):
+    """From those in which too few answered to compare."""
+    few = [decision("a", "dropped", reason=below_quorum(1, 9, 0.5))]
+    log = read([a_round(1, few, skipped=True), a_round(2, [decision("a", score=0.5)])])
+    assert "Round 1 was skipped: fewer clients answered than the quorum" in notes(log)
+    assert "too few updates" not in notes(log)
 
 
 def test_rounds_in_which_all_scores_were_equal_are_told(read):

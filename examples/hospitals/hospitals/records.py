@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from flwr.serverapp import Grid
 from torch import nn
 
 
@@ -62,15 +61,3 @@ class Records:
         line = {"round": server_round, "accuracy": accuracy, "loss": finite}
         with (self.folder / "rounds.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-    def add_names(self, grid: Grid) -> None:
-        """Add the names of who is online to ``nodes.json``; those of others stay.
-
-        Names are given at registration. Simulated nodes have none.
-        """
-        path = self.folder / "nodes.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        named = {str(node.node_id): node.name for node in grid.get_nodes() if node.name}
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps(known | named, indent=2) + "\n")
-        unfinished.replace(path)

@@ -27,7 +27,7 @@ def main(grid: Grid, context: Context) -> None:
     """Train for some rounds; test and save the global model after each of them."""
     config = context.run_config
     records = Records.at(config["output"])
-    logger.info("Model, audit log and names are written to %s", records.folder)
+    logger.info("Model and audit log are written to %s", records.folder)
     net = build_model(config["model"], config["seed"])
     if config["initial-model"]:
         net.load_state_dict(torch.load(config["initial-model"], weights_only=True))
@@ -38,7 +38,6 @@ def main(grid: Grid, context: Context) -> None:
         loss, accuracy = test(net, test_images)
         if server_round:
             records.save_model(net)
-        records.add_names(grid)
         records.add_round(server_round, accuracy, loss)
         return MetricRecord({"loss": loss, "accuracy": accuracy})
 

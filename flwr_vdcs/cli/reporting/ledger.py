@@ -32,14 +32,15 @@ class Entry(LoggedRound):
 
     Attributes
     ----------
-    is_tied, is_out_of_memory : bool
+    is_tied : bool
+    why_skipped : str
         As in the report of the round.
     num_answers : int
         How many decisions there were.
     """
 
     is_tied: bool
-    is_out_of_memory: bool
+    why_skipped: str
     num_answers: int
 
 
@@ -209,6 +210,6 @@ def _entry(logged: LoggedRound) -> Entry:
         run=logged.run,
         line=replace(line, decisions=(), bans=()),
         is_tied=line.is_tied,
-        is_out_of_memory=line.is_out_of_memory,
+        why_skipped=line.why_skipped,
         num_answers=len(line.decisions),
     )

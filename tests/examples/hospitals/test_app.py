@@ -183,7 +183,7 @@ def test_plugin_saves_what_the_attack_ruins(attacked):
 def test_without_the_plugin_there_is_no_audit(attacked):
     """Accuracy and model are written all the same."""
     written = {path.name for path in attacked[False].iterdir()}
-    assert written == {"model.pt", "nodes.json", "rounds.jsonl"}
+    assert written == {"model.pt", "rounds.jsonl"}
 
 
 def test_broken_hospital_is_quarantined(tmp_path):
@@ -194,19 +194,11 @@ def test_broken_hospital_is_quarantined(tmp_path):
 
 
 def test_names_are_those_of_the_registration(attacked):
-    """Nodes with a name are listed by client id, one without is left out."""
-    expected = {str(number): f"hospital-{number}" for number in (1, 2, 3)}
-    assert json.loads((attacked[True] / "nodes.json").read_text()) == expected
-
-
-def test_names_of_hospitals_that_have_left_stay(tmp_path):
-    """The audit log still speaks of them."""
-    records = Records.at(str(tmp_path))
-    for number in (1, 2):
-        node = SimpleNamespace(node_id=number, name=f"hospital-{number}")
-        records.add_names(SimpleNamespace(get_nodes=lambda node=node: [node]))
-    names = json.loads((tmp_path / "nodes.json").read_text())
-    assert names == {"1": "hospital-1", "2": "hospital-2"}
+    """Nodes with a name are called by it in the audit log, one without is not."""
+    lines = read_lines(attacked[True] / "audit.jsonl")
+    called = {d["client_id"]: d["name"] for line in lines for d in line["decisions"]}
+    named = {str(number): f"hospital-{number}" for number in (1, 2, 3)}
+    assert {node: name for node, name in called.items() if name} == named
 
 
 def test_restart_goes_on_from_the_saved_model(tmp_path):

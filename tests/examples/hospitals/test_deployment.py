@@ -100,7 +100,7 @@ def test_audit_log_is_one_whole_chain(finished):
 def test_state_and_model_are_there_for_a_restart(finished):
     """What a restart needs was written, and nothing half."""
     written = {path.name for path in (finished / "output").iterdir()}
-    assert {"model.pt", "state.json", "nodes.json"} <= written
+    assert {"model.pt", "state.json"} <= written
     assert not [name for name in written if name.endswith((".part", ".new"))]
 
 

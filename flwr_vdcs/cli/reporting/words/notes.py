@@ -7,8 +7,12 @@ from flwr_vdcs.cli.reporting.ledger import Entry, Ledger
 from flwr_vdcs.cli.reporting.words.expectation import expectations
 from flwr_vdcs.cli.reporting.words.scorings import SEE_WITHOUT_SAMPLES
 from flwr_vdcs.cli.reporting.words.text import in_words, plural
+from flwr_vdcs.report import OUT_OF_MEMORY, TOO_FEW
 
 MAX_LISTED = 5
+
+SKIPS = {TOO_FEW: "too few updates", OUT_OF_MEMORY: "the server had no memory"}
+BELOW_QUORUM = "fewer clients answered than the quorum asks for"
 
 REPORT_ONLY = (
     "The plugin only reported (report_only): every update went on as it came. What "
@@ -27,12 +31,7 @@ def notes_on(ledger: Ledger) -> list[str]:
         _scorings(ledger),
     )
     rounds = (
-        _noted(ledger, _had_too_few, "skipped: too few updates"),
-        _noted(
-            ledger,
-            lambda each: each.is_out_of_memory,
-            "skipped: the server had no memory",
-        ),
+        *_skips(ledger),
         _told(ledger.of("aggregate"), "lost: what was made of it was not finite"),
         _noted(ledger, _is_blind, "scored on features that hardly vary"),
         _noted(ledger, lambda each: each.is_tied, "decided between equal scores"),
@@ -89,6 +88,16 @@ def _scorings(ledger: Ledger) -> str:
     return f"Scores of different scorings cannot be compared: {in_words(names)}."
 
 
+def _skips(ledger: Ledger) -> list[str]:
+    """Name the rounds that were skipped for want of each thing."""
+    rounds: dict[str, list[Entry]] = {}
+    for each in ledger.of("train"):
+        if each.why_skipped:
+            cause = SKIPS.get(each.why_skipped, BELOW_QUORUM)
+            rounds.setdefault(cause, []).append(each)
+    return [_told(entries, f"skipped: {cause}") for cause, entries in rounds.items()]
+
+
 def _noted(ledger: Ledger, holds: Callable[[Entry], bool], what: str) -> str:
     return _told([each for each in ledger.of("train") if holds(each)], what)
 
@@ -99,10 +108,6 @@ def _told(entries: Sequence[Entry], what: str) -> str:
         return ""
     verb = "was" if len(numbers) == 1 else "were"
     return f"{_rounds(numbers).capitalize()} {verb} {what}."
-
-
-def _had_too_few(each: Entry) -> bool:
-    return each.line.skipped and not each.is_out_of_memory
 
 
 def _is_blind(each: Entry) -> bool:
