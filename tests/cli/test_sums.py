@@ -19,7 +19,7 @@ from flwr_vdcs.cli.reporting.words.scorings import (
 )
 from flwr_vdcs.cli.reporting.words.settings import runs_of, settings_of
 from flwr_vdcs.cli.reporting.words.text import in_words, plural
-from flwr_vdcs.report import OUT_OF_MEMORY, below_quorum, Decision, Run
+from flwr_vdcs.report import OUT_OF_MEMORY, Decision, Run, below_quorum
 from flwr_vdcs.scoring import SCORINGS
 from tests.cli.logs import a_round, decision, three_rounds, write
 
