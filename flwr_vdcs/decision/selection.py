@@ -169,7 +169,13 @@ def select(
     if obstacle:
         _drop(admitted(candidates), obstacle)
         return Selection(num_to_drop, skipped=True)
-    _drop_lowest(candidates, num_to_drop)
+    num_scored = len(scores)
+    why = (
+        f"its score is below {threshold:g}"
+        if num_malicious == AUTO
+        else f"among the {num_to_drop} lowest of {num_scored} scores"
+    )
+    _drop_lowest(candidates, num_to_drop, why)
     return Selection(num_to_drop)
 
 
@@ -192,10 +198,8 @@ def _drop(candidates: Sequence[Candidate], reason: str) -> None:
         candidate.verdict, candidate.reason = "dropped", reason
 
 
-def _drop_lowest(candidates: Sequence[Candidate], num_to_drop: int) -> None:
+def _drop_lowest(candidates: Sequence[Candidate], num_to_drop: int, why: str) -> None:
     """Drop the lowest scores; updates without a score are kept."""
-    num_scored = sum(each.score is not None for each in candidates)
-    among = f"among the {num_to_drop} lowest of {num_scored} scores"
     for candidate in lowest(candidates, num_to_drop):
-        why = candidate.explanation
-        _drop([candidate], f"{among}: {why}" if why else among)
+        found = candidate.explanation
+        _drop([candidate], f"{why}: {found}" if found else why)
