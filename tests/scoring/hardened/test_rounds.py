@@ -200,7 +200,7 @@ def test_auto_drops_exactly_the_attackers(api, name, attack):
     assert report.margin > 0
     for place in dropped(strategy):
         assert report.decisions[place].score < -1
-        assert "scores: " in report.decisions[place].reason
+        assert "its score is below -1: " in report.decisions[place].reason
 
 
 @apis
