@@ -6,14 +6,19 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faults.clients import Arrays
 from faults.federations import Federation
 
 SEED = 0
 """Strategies that sample or add noise do it alike."""
+
+WIDE = "gG"
+"""NumPy's characters for long doubles, real and complex."""
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """Where an object is in memory tells nothing."""
@@ -57,4 +62,10 @@ def outcome_of(federation: Federation, step: Callable[[], Arrays | None]) -> Out
 def _bits(arrays: Arrays | None) -> object:
     if arrays is None:
         return None
-    return [(k, v.dtype, v.shape, v.tobytes()) for k, v in arrays.items()]
+    return [(k, v.dtype, v.shape, _content(v)) for k, v in arrays.items()]
+
+
+def _content(values: NDArray[Any]) -> object:
+    """Give the bits; of the widest numbers some are unused, and mean nothing."""
+    is_wide = values.dtype.char in WIDE
+    return [repr(each) for each in values.flat] if is_wide else values.tobytes()
