@@ -22,6 +22,7 @@ NAN, ERRORS = "NaN", "errors"
 PLAIN, PRIVATE = "FedAvg", "DP around FedAvg"
 """The second aggregates no round in which a client has answered with an error."""
 
+NUM_VIRTUAL_SAMPLES = 10
 NUM_DIGITS = 360
 """What all clients together train on."""
 
@@ -136,6 +137,7 @@ def _federation(case: Case) -> Any:
         kinds[case.strategy](),
         model=build_model(),
         input_shape=INPUT_SHAPE,
+        num_virtual_samples=NUM_VIRTUAL_SAMPLES,
         num_malicious=case.num_malicious,
         reputation=Reputation() if case.has_reputation else None,
         device="cpu",
