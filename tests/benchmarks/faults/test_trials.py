@@ -287,7 +287,7 @@ def test_federations_of_both_apis_train_alike():
 
 
 def test_the_trials_find_no_harm():
-    """A hundred and fifty mutated replies; the committed file has 20,000."""
+    """A hundred and fifty mutated replies; the committed file has thousands."""
     tally = Tally()
     rounds = run_rounds(7, tally)
     while tally.num_judged < 150:
