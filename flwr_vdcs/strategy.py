@@ -294,7 +294,8 @@ class VirtualConsistencyStrategy(Forwarding):
         dict
             Plain values, and under ``"arrays"`` tensors by name.
         """
-        return self._history.state_dict(arrays=arrays)
+        with self._history.turn:
+            return self._history.state_dict(arrays=arrays)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave.
@@ -304,14 +305,15 @@ class VirtualConsistencyStrategy(Forwarding):
         InvalidArgumentError
             If it is something else; then nothing is changed.
         """
-        self._history.load_state_dict(state)
+        with self._history.turn:
+            self._history.load_state_dict(state)
 
     def pardon(self, client_id: str) -> None:
         """Forget all that is held against a client, and its ban if it is banned.
 
         What it sent last is not forgotten: a replay of that is refused all the same.
         Ids are those of reports, which are Flower's; a warning tells where nothing is
-        known of one.
+        known of one. It may be called from another thread while a run goes on.
         """
         if not self._history.pardon(client_id):
             logger.warning("Nothing is held against a client with the id %r", client_id)
@@ -363,7 +365,8 @@ class VirtualConsistencyStrategy(Forwarding):
         if self._state_file is None:
             return
         try:
-            self._state_file.write(self.state_dict(arrays=self._save_arrays))
+            with self._history.turn:
+                self._state_file.write(self.state_dict(arrays=self._save_arrays))
         except OSError as error:
             logger.warning("%s is out of date: %s", self._state_file.path, error)
 

@@ -68,7 +68,7 @@ class Adapter:
             Gives what the strategy was given, and by client id what it sends.
         """
         self._start = None
-        with self._watching(server_round):
+        with self._watching(server_round), self._history.turn:
             given, sent = read()
             self._start = self._examiner.start(given, sent, self._history)
             if not self._report_only:
@@ -117,9 +117,10 @@ class Adapter:
             raise RoundOrderError
         if self._report_only:  # all were asked
             updates = [e for e in updates if e.client_id not in start.left_out]
-        examined = self._examiner.examine(
-            server_round, start, updates, self._history, failed
-        )
+        with self._history.turn:
+            examined = self._examiner.examine(
+                server_round, start, updates, self._history, failed
+            )
         examined = replace(examined, report=self._marked(examined.report))
         self._journal.note_training(examined.report, examined.problem)
         if start.num_asked or start.left_out:
@@ -148,7 +149,8 @@ class Adapter:
     def _not_asked(self, client_ids: Iterable[str]) -> set[str]:
         """Find who is not asked to evaluate either."""
         asked = set(client_ids)
-        return {*self._history.ledger.banned(asked), *self._history.absent(asked)}
+        with self._history.turn:
+            return {*self._history.ledger.banned(asked), *self._history.absent(asked)}
 
     def _marked(self, report: RoundReport) -> RoundReport:
         """Add what the examination does not know: the run, and the nodes' names."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr_vdcs.errors import InvalidArgumentError
+from flwr_vdcs.history._turn import Turn
 from flwr_vdcs.history.availability import Availability
 from flwr_vdcs.history.momentum import Momentum
 from flwr_vdcs.history.replays import Replays
@@ -37,6 +38,8 @@ class History:
         The evidence against each client, its ban, and how many rounds there were.
     availability
         Who answered with errors last.
+    turn
+        To be held while any of it is used, as other threads may pardon clients.
     """
 
     def __init__(self, reputation: Reputation | None = None) -> None:
@@ -45,6 +48,7 @@ class History:
         self.track_records = TrackRecords()
         self.ledger = Ledger(reputation)
         self.availability = Availability()
+        self.turn = Turn()
 
     def absent(self, client_ids: Iterable[str]) -> dict[str, str]:
         """Find who is not asked in the round to come, as it answers with errors.
@@ -60,12 +64,13 @@ class History:
 
         Tell whether anything of it was known.
         """
-        parts = (
-            self.track_records.forget,
-            self.availability.forget,
-            self.ledger.pardon,
-        )
-        known = [forget(client_id) for forget in parts]
+        with self.turn:
+            parts = (
+                self.track_records.forget,
+                self.availability.forget,
+                self.ledger.pardon,
+            )
+            known = [forget(client_id) for forget in parts]
         return any(known)
 
     def state_dict(self, *, arrays: bool = True) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from flwr.app import Error, Message, RecordDict
 from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
 from flwr.server.client_manager import SimpleClientManager
 
-from flwr_vdcs import Reputation, VirtualConsistencyStrategy
+from flwr_vdcs import PaperScoring, Reputation, VirtualConsistencyStrategy
 from flwr_vdcs.errors import InvalidArgumentError, SecondRunError
 from tests.federation import (
     InProcessGrid,
@@ -301,6 +301,40 @@ def test_a_second_run_in_another_thread_is_refused():
     assert [len(report.decisions) for report in strategy.reports] == [4, 4]
     run(strategy, honest(1, 2, 3), 2)
     assert [report.server_round for report in strategy.reports] == [1, 2, 1, 2]
+
+
+class Pardoning(PaperScoring):
+    """Scores that let another thread pardon somebody while they are computed."""
+
+    def __init__(self):
+        self.strategy, self.threads, self.were_waiting = None, [], []
+
+    def scores(self, features):
+        """Give the thread time, and see whether it waits."""
+        thread = threading.Thread(target=self.strategy.pardon, args=("9",))
+        thread.start()
+        thread.join(0.2)
+        self.threads.append(thread)
+        self.were_waiting.append(thread.is_alive())
+        return super().scores(features)
+
+
+def test_a_pardon_from_another_thread_waits_for_the_round(tmp_path):
+    """It once changed the evidence while it was read, which ended the run."""
+
+    def rubbish(body, message_type):
+        return content({name: v * np.nan for name, v in START.items()})
+
+    scoring, path = Pardoning(), tmp_path / "state.json"
+    strategy = scoring.strategy = wrap(
+        scoring=scoring, num_malicious=1, reputation=Reputation(), state_path=path
+    )
+    run(strategy, honest(1, 2, 3, 4) | {9: rubbish}, 8)
+    for thread in scoring.threads:
+        thread.join()
+    assert scoring.were_waiting == [True] * 8
+    assert not any(report.bans for report in strategy.reports)
+    assert "9" not in wrap(state_path=path).state_dict()["clients"]
 
 
 def test_half_or_more_to_drop_is_told_once(flower_log):

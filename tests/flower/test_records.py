@@ -1,6 +1,9 @@
 """Records: one is judged, those that the strategy does not read pass through."""
 
+import math
+
 import flwr.serverapp.strategy as flower
+import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
@@ -167,6 +170,42 @@ def test_a_strategy_under_any_name_says_how_it_weighs():
     bodies[0]["metrics"]["patients"] = -3
     strategy = wrap(Outer(), num_malicious=0)
     assert aggregated(strategy, bodies) == ["1", "2", "3", "4"]
+
+
+class Holding(flower.FedAvg):
+    """A strategy that keeps another one, under a name of its own, to aggregate."""
+
+    def __init__(self):
+        super().__init__()
+        self.fair = flower.QFedAvg(
+            client_learning_rate=0.1, train_loss_key="train_loss"
+        )
+
+    def configure_train(self, server_round, arrays, config, grid):
+        """Let the other one configure."""
+        return self.fair.configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(self, server_round, replies):
+        """Let the other one aggregate."""
+        return self.fair.aggregate_train(server_round, replies)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -1.0, 1e300])
+def test_a_loss_is_checked_for_a_strategy_under_any_name(loss):
+    """By a loss that is not a number q-FedAvg makes the whole model so."""
+    bodies = [
+        content(model(client), {"num-examples": 10, "train_loss": 1.0})
+        for client in range(NUM_CLIENTS)
+    ]
+    bodies[0]["metrics"]["train_loss"] = loss
+    strategy = configured(wrap(Holding(), num_malicious=0), START)
+    replies = [reply(client, body) for client, body in enumerate(bodies)]
+    arrays, _ = strategy.aggregate_train(1, replies)
+    first, *others = strategy.reports[0].decisions
+    assert first.verdict == "quarantined"
+    assert "train_loss: expected a number" in first.reason
+    assert {each.verdict for each in others} == {"kept"}
+    assert all(np.isfinite(array.numpy()).all() for array in arrays.values())
 
 
 def test_a_round_of_statistics_goes_on_unjudged(flower_log):

@@ -246,6 +246,33 @@ def test_a_number_beyond_all_bounds_is_an_error_that_names_the_file(tmp_path):
         plugin(fed_avg(), state_path=path)
 
 
+ABSURD = {
+    "a track record": {"track_records": {"3": {"n": 1e300}}},
+    "evidence": {"clients": {"3": {"evidence": 1e308, "parole": None}}},
+    "a parole": {"clients": {"3": {"evidence": 1.0, "parole": 10**30}}},
+    "rounds": {"num_rounds": 10**30},
+    "a negative count": {"availability": {"3": {"num_errors": -1, "back": 2}}},
+}
+
+
+@pytest.mark.parametrize("sums", ABSURD.values(), ids=ABSURD)
+def test_sums_that_nobody_added_up_are_an_error_and_change_nothing(tmp_path, sums):
+    """Though all of them are finite, and the checksum fits."""
+    path = tmp_path / "state.json"
+    state = {"num_rounds": 1, "clients": {}, **sums}
+    StateFile(path).write(state)
+    written = path.read_bytes()
+    with pytest.raises(StateError, match=r"state\.json.*no state of a server"):
+        plugin(fed_avg(), state_path=path)
+    assert path.read_bytes() == written
+    strategy = plugin(fed_avg())
+    strategy.start(grid(), record_of(arrays_of(mlp())), num_rounds=2)
+    before = strategy.state_dict(arrays=False)
+    with pytest.raises(InvalidArgumentError, match="state_dict"):
+        strategy.load_state_dict(state)
+    assert strategy.state_dict(arrays=False) == before
+
+
 def test_a_killed_server_goes_on_with_its_bans(tmp_path):
     """Kill it with SIGKILL between rounds; the ban and the log's chain go on."""
     code = (

@@ -13,11 +13,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from faults.models import Build, build_model
+
 Arrays = Mapping[str, NDArray[np.generic]]
 """A model's state by name."""
 
-INPUT_SHAPE = (1, 8, 8)
-NUM_CLASSES = 10
 BATCH_SIZE = 32
 LEARNING_RATE = 0.05
 MOMENTUM = 0.1
@@ -26,27 +26,19 @@ MOMENTUM = 0.1
 PRETRAINING_EPOCHS = 2
 
 
-def build_model(seed: int = 0) -> nn.Module:
-    """Build a small convolutional network with random weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(1, 8, 3),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(8 * 6 * 6, NUM_CLASSES),
-        )
-
-
 def arrays_of(model: nn.Module) -> dict[str, NDArray[np.generic]]:
     """Copy a model's state."""
     return {name: value.numpy().copy() for name, value in model.state_dict().items()}
 
 
-def train(arrays: Arrays, rows: NDArray[np.integer[Any]], seed: int) -> Arrays:
+def train(
+    arrays: Arrays,
+    rows: NDArray[np.integer[Any]],
+    seed: int,
+    build: Build = build_model,
+) -> Arrays:
     """Train for one epoch on some of the digits and give the new state."""
-    model = _loaded(arrays)
+    model = _loaded(arrays, build)
     images, labels = _digits()
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     order = np.random.default_rng(seed).permutation(rows)
@@ -61,7 +53,7 @@ def train(arrays: Arrays, rows: NDArray[np.integer[Any]], seed: int) -> Arrays:
 @torch.no_grad()
 def accuracy(arrays: Arrays, rows: NDArray[np.integer[Any]]) -> float:
     """Tell the share of some digits that a model gets right."""
-    model = _loaded(arrays).eval()
+    model = _loaded(arrays, build_model).eval()
     images, labels = _digits()
     found = model(images[rows]).argmax(dim=1)
     return (found == labels[rows]).double().mean().item()
@@ -72,8 +64,8 @@ def num_digits() -> int:
     return len(_digits()[1])
 
 
-def _loaded(arrays: Arrays) -> nn.Module:
-    model = build_model()
+def _loaded(arrays: Arrays, build: Build) -> nn.Module:
+    model = build(0)
     model.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
     return model
 
@@ -97,19 +89,22 @@ class Hospitals:
         How many.
     seed : int
         Decides the first weights, the parts and the order of training.
+    build : callable
+        Gives the model.
     """
 
-    def __init__(self, num_clients: int, seed: int) -> None:
+    def __init__(self, num_clients: int, seed: int, build: Build = build_model) -> None:
         self.num_clients = num_clients
         self.seed = seed
+        self.build = build
 
     @cached_property
     def start(self) -> Arrays:
         """The state that their training starts from, itself trained a little."""
-        arrays: Arrays = arrays_of(build_model(self.seed))
+        arrays: Arrays = arrays_of(self.build(self.seed))
         everything = np.arange(num_digits())
         for epoch in range(PRETRAINING_EPOCHS):
-            arrays = train(arrays, everything, self.seed + epoch)
+            arrays = train(arrays, everything, self.seed + epoch, self.build)
         return arrays
 
     def answer(self, client: int, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
@@ -124,7 +119,7 @@ class Hospitals:
     def _trained(self) -> list[Arrays]:
         rows = np.random.default_rng(self.seed).permutation(num_digits())
         parts = np.array_split(rows, self.num_clients)
-        return [train(self.start, part, self.seed) for part in parts]
+        return [train(self.start, part, self.seed, self.build) for part in parts]
 
     def _moved(
         self, name: str, values: NDArray[Any], trained: NDArray[Any]

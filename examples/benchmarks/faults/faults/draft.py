@@ -34,6 +34,8 @@ class Draft:
         What the arrays say of how they are encoded.
     is_error : bool
         Whether an error is sent instead.
+    is_blank : bool
+        Whether neither content nor an error is sent.
     num_copies : int
         How often it is sent.
     """
@@ -46,6 +48,7 @@ class Draft:
     configs: Mapping[str, Any] = field(default_factory=dict)
     serialisation: str = NUMPY
     is_error: bool = False
+    is_blank: bool = False
     num_copies: int = 1
 
     def with_bytes(self, key: str, data: bytes) -> Draft:

@@ -17,6 +17,7 @@ from faults.replies import (
     TENSOR_TYPE,
     Proxy,
     evaluate_result,
+    failure,
     fit_result,
     message_from,
 )
@@ -26,9 +27,10 @@ class Federation(Protocol):
     """A strategy that is led through its rounds."""
 
     strategy: Any
+    metrics: object
 
-    def configure(self, server_round: int, arrays: Arrays) -> None:
-        """Show the strategy the global state, as a round begins."""
+    def configure(self, server_round: int, arrays: Arrays) -> set[int]:
+        """Show the strategy the global state of a round, and see whom it asks."""
 
     def train(self, server_round: int, replies: Sequence[Draft]) -> Arrays | None:
         """Aggregate the replies of a round; None keeps the model."""
@@ -50,24 +52,27 @@ class MessageFederation:
 
     def __init__(self, strategy: Any, clients: Sequence[int]) -> None:
         self.strategy = strategy
+        self.metrics: object = None
         self._grid = ProcessGrid(dict.fromkeys(clients, lambda _: ()))
 
-    def configure(self, server_round: int, arrays: Arrays) -> None:
+    def configure(self, server_round: int, arrays: Arrays) -> set[int]:
         """Let the strategy configure training."""
         record = ArrayRecord({k: Array(np.asarray(v)) for k, v in arrays.items()})
         config = ConfigRecord()
-        self.strategy.configure_train(server_round, record, config, self._grid)
+        asked = self.strategy.configure_train(server_round, record, config, self._grid)
+        return {message.metadata.dst_node_id for message in asked or ()}
 
     def train(self, server_round: int, replies: Sequence[Draft]) -> Arrays | None:
         """Let the strategy aggregate messages."""
         messages = [message_from(reply, "train") for reply in replies]
-        arrays, _ = self.strategy.aggregate_train(server_round, messages)
+        found = self.strategy.aggregate_train(server_round, messages)
+        arrays, self.metrics = found
         return arrays and {key: array.numpy() for key, array in arrays.items()}
 
     def evaluate(self, server_round: int, replies: Sequence[Draft]) -> None:
         """Let the strategy aggregate the messages of an evaluation."""
         messages = [message_from(reply, "evaluate") for reply in replies]
-        self.strategy.aggregate_evaluate(server_round, messages)
+        self.metrics = self.strategy.aggregate_evaluate(server_round, messages)
 
 
 class LegacyFederation:
@@ -83,23 +88,26 @@ class LegacyFederation:
 
     def __init__(self, strategy: Any, clients: Sequence[int]) -> None:
         self.strategy = strategy
+        self.metrics: object = None
         self._manager = SimpleClientManager()
         for client in clients:
             self._manager.register(Proxy(client))
         self._names: tuple[str, ...] = ()
 
-    def configure(self, server_round: int, arrays: Arrays) -> None:
+    def configure(self, server_round: int, arrays: Arrays) -> set[int]:
         """Let the strategy configure training."""
         self._names = tuple(arrays)
         tensors = [encoded(np.asarray(values)) for values in arrays.values()]
         parameters = Parameters(tensors, TENSOR_TYPE)
-        self.strategy.configure_fit(server_round, parameters, self._manager)
+        asked = self.strategy.configure_fit(server_round, parameters, self._manager)
+        return {int(proxy.cid) for proxy, _ in asked or ()}
 
     def train(self, server_round: int, replies: Sequence[Draft]) -> Arrays | None:
         """Let the strategy aggregate results; errors are failures."""
         results = [(Proxy(r.client), fit_result(r)) for r in replies if not r.is_error]
         failures = _failures(replies)
-        found, _ = self.strategy.aggregate_fit(server_round, results, failures)
+        outcome = self.strategy.aggregate_fit(server_round, results, failures)
+        found, self.metrics = outcome
         return found and dict(
             zip(self._names, map(decoded, found.tensors), strict=True)
         )
@@ -112,8 +120,9 @@ class LegacyFederation:
             if not reply.is_error
         ]
         failures = _failures(replies)
-        self.strategy.aggregate_evaluate(server_round, results, failures)
+        found = self.strategy.aggregate_evaluate(server_round, results, failures)
+        self.metrics = found
 
 
-def _failures(replies: Sequence[Draft]) -> list[BaseException]:
-    return [RuntimeError("crashed") for reply in replies if reply.is_error]
+def _failures(replies: Sequence[Draft]) -> list[Any]:
+    return [failure(reply) for reply in replies if reply.is_error]

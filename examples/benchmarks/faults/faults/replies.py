@@ -21,6 +21,7 @@ from flwr.server.client_proxy import ClientProxy
 from faults.draft import WEIGHT, Draft
 
 OK = Status(Code.OK, "")
+FAILED = Status(Code.FIT_NOT_IMPLEMENTED, "crashed")
 LOSS = "train_loss"
 TENSOR_TYPE = "numpy.ndarray"
 
@@ -40,7 +41,10 @@ def message_from(draft: Draft, message_type: str) -> Message:
     )
     if draft.is_error:
         return Message(Error(0, "crashed"), metadata=metadata)
-    return Message(content_of(draft), metadata=metadata)
+    message = Message(content_of(draft), metadata=metadata)
+    if draft.is_blank:
+        message.__dict__["_content"] = None
+    return message
 
 
 def answered(draft: Draft, message: Message) -> list[Message]:
@@ -73,6 +77,13 @@ def fit_result(draft: Draft) -> FitRes:
     weight, metrics = _claims(draft)
     parameters = Parameters(list(draft.arrays.values()), TENSOR_TYPE)
     return FitRes(OK, parameters, weight, metrics)
+
+
+def failure(draft: Draft) -> tuple[ClientProxy, FitRes] | BaseException:
+    """Make what Flower makes of an error: it knows of some whose they are."""
+    if draft.client % 2:
+        return RuntimeError("crashed")
+    return Proxy(draft.client), FitRes(FAILED, Parameters([], ""), 0, {})
 
 
 def evaluate_result(draft: Draft) -> EvaluateRes:

@@ -18,8 +18,9 @@ import torch
 from flwr.app import Array, ArrayRecord
 from flwr.serverapp.strategy import FedAvg
 
-from faults.clients import INPUT_SHAPE, accuracy, arrays_of, build_model, num_digits
+from faults.clients import accuracy, arrays_of, num_digits
 from faults.grid import ProcessGrid
+from faults.models import INPUT_SHAPE, build_model
 from faults.population import Population
 from faults.sample import Sample
 from flwr_vdcs import Reputation, RoundReport, VirtualConsistencyStrategy

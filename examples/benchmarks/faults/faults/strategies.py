@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flwr.server.strategy as legacy
 import flwr.serverapp.strategy as message
+from flwr.app import Message
 from flwr.common import Parameters
 
 from faults.clients import Arrays
@@ -21,10 +22,23 @@ DP = {"noise_multiplier": 0.1, "num_sampled_clients": 10}
 Build = Callable[[], Any]
 
 
+class OwnRecords(message.FedAvg):
+    """A strategy that lets clients send records beside those that it aggregates."""
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
+        """Aggregate the arrays, and leave the rest alone."""
+        replies = list(replies)
+        for reply in replies:
+            if reply.has_content():
+                reply.content.pop("control", None)
+        return super().aggregate_train(server_round, replies)
+
+
 def message_strategies() -> Mapping[str, Build]:
     """Give the strategies of the Message API."""
     return {
         "FedAvg": message.FedAvg,
+        "FedAvg, own records": OwnRecords,
         "FedAvgM": lambda: message.FedAvgM(server_momentum=0.9),
         "FedAdam": message.FedAdam,
         "FedAdagrad": message.FedAdagrad,

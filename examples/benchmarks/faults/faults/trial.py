@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from faults.clients import Arrays, Hospitals
+from faults.exchanges import WHOLE, Exchange
 from faults.federations import Federation
-from faults.tally import NOT_FINITE, RAISED, Tally
-from faults.tampering import Round, Tampering, honest_drafts
+from faults.outcomes import Outcome, outcome_of
+from faults.tally import CHANGED, NOT_FINITE, RAISED, Tally
+from faults.tampering import Liars, Round, Scene, Situation, Tampering, honest_drafts
 from flwr_vdcs import RoundReport
 
 
@@ -20,10 +23,10 @@ class Trial:
 
     Parameters
     ----------
-    api : str
-        ``"message"`` or ``"legacy"``.
+    situation : Situation
+        The API, what travels and how it is judged.
     name : str
-        The strategy and its settings, by which a problem can be found again.
+        The strategy, by which a problem can be found again.
     federation : Federation
         The protected strategy.
     hospitals : Hospitals
@@ -32,60 +35,98 @@ class Trial:
         What some of them do.
     tally : Tally
         The counts.
+    liars : Liars
+        Who tampers.
+    exchange : Exchange
+        What travels.
+    alone : Federation, optional
+        The same strategy without the plugin, where the plugin only reports.
     """
 
-    api: str
+    situation: Situation
     name: str
     federation: Federation
     hospitals: Hospitals
     tampering: Tampering
     tally: Tally
+    liars: Liars
+    exchange: Exchange = WHOLE
+    alone: Federation | None = None
 
     def train(self, server_round: int, arrays: Arrays) -> Arrays:
-        """Train a round and give the next model: the old one if there is none."""
-        self.federation.configure(server_round, arrays)
-        sent = self._tamper("train", server_round, arrays)
+        """Train a round and give the next model: the old one if there is none.
+
+        Where the plugin only reports it is always the old one, as nothing else keeps
+        the model sound.
+        """
+        asked = self.federation.configure(server_round, arrays)
+        sent = self._tamper("train", server_round, arrays, asked)
+        if self.alone and self.alone.configure(server_round, arrays) != asked:
+            self.tally.add_problem(CHANGED, sent, f"asked {sorted(asked)}")
+        if not asked:
+            return arrays
         reports = self.federation.strategy.reports
-        found = self._judge(
-            sent, reports, lambda: self.federation.train(server_round, sent.replies)
-        )
-        if found is not None and not _is_finite(found):
+        found = self._judge(sent, reports, partial(_train, server_round))
+        if self.alone or found.arrays is None:
+            return arrays
+        if not _is_finite(found.arrays, self.exchange):
             self.tally.add_problem(NOT_FINITE, sent, "the model")
             return arrays
-        return arrays if found is None else found
+        return self.exchange.model_after(arrays, found.arrays)
 
     def evaluate(self, server_round: int) -> None:
         """Evaluate a round."""
-        sent = self._tamper("evaluate", server_round, {})
+        everyone = range(1, self.hospitals.num_clients + 1)
+        sent = self._tamper("evaluate", server_round, {}, everyone)
         reports = self.federation.strategy.evaluation_reports
-        self._judge(
-            sent, reports, lambda: self.federation.evaluate(server_round, sent.replies)
-        )
+        self._judge(sent, reports, partial(_evaluate, server_round))
 
-    def _tamper(self, phase: str, server_round: int, arrays: Arrays) -> Round:
-        honest = honest_drafts(self.api, self.hospitals, arrays)
-        where = f"{self.api} {self.name}, round {server_round}"
-        return self.tampering.tamper(self.api, phase, where, honest)
+    def _tamper(
+        self, phase: str, server_round: int, arrays: Arrays, asked: Collection[int]
+    ) -> Round:
+        drafts = honest_drafts(
+            self.situation.api, self.hospitals, arrays, self.exchange
+        )
+        honest = [draft for draft in drafts if draft.client in asked]
+        where = f"{self.name}, {', '.join(self.situation)}, round {server_round}"
+        scene = Scene(self.situation, phase, where)
+        return self.tampering.tamper(scene, honest, self.liars)
 
     def _judge(
         self,
         sent: Round,
         reports: Sequence[RoundReport],
-        aggregate: Callable[[], Arrays | None],
-    ) -> Arrays | None:
+        step: Callable[[Round, Federation], Arrays | None],
+    ) -> Outcome:
         """Let the plugin judge what was sent, and count what it decided."""
         num_before = len(reports)
-        try:
-            with np.errstate(all="ignore"):
-                found = aggregate()
-        except Exception as error:  # noqa: BLE001  # to be counted, whatever it is
-            self.tally.add_problem(RAISED, sent, repr(error))
-            found = None
+        found = outcome_of(self.federation, partial(step, sent, self.federation))
+        if self.alone:
+            without = outcome_of(self.alone, partial(step, sent, self.alone))
+            if not found.is_same(without):
+                told = f"{found.told} instead of {without.told}"
+                self.tally.add_problem(CHANGED, sent, told)
+        elif found.error:
+            self.tally.add_problem(RAISED, sent, found.told)
         self.tally.add_round(sent, reports[num_before:])
         return found
 
 
-def _is_finite(arrays: Arrays) -> bool:
-    """Tell whether clients can load the model: it is finite in single precision."""
+def _train(server_round: int, sent: Round, federation: Federation) -> Arrays | None:
+    return federation.train(server_round, sent.replies)
+
+
+def _evaluate(server_round: int, sent: Round, federation: Federation) -> None:
+    federation.evaluate(server_round, sent.replies)
+
+
+def _is_finite(arrays: Arrays, exchange: Exchange) -> bool:
+    """Tell whether clients can load the model: it is finite in their precision."""
     with np.errstate(over="ignore"):
-        return all(np.isfinite(v.astype(np.float32)).all() for v in arrays.values())
+        return all(np.isfinite(_loaded(v, exchange)).all() for v in arrays.values())
+
+
+def _loaded(values: np.ndarray, exchange: Exchange) -> np.ndarray:
+    if values.dtype.kind != "f":
+        return values
+    return values.astype(exchange.dtype or np.float32)

@@ -33,6 +33,7 @@ IMPOSSIBLE = {
         "other metric records",
         "record names exchanged",
         "a config record",
+        "neither content nor error",
         "strange numbers in a list",
         "a number posing as a list",
     ),

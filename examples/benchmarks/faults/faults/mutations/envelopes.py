@@ -44,6 +44,10 @@ def _error(draft: Draft, _: np.random.Generator) -> Draft:
     return replace(draft, is_error=True)
 
 
+def _blank(draft: Draft, _: np.random.Generator) -> Draft:
+    return replace(draft, is_blank=True)
+
+
 def _twice(draft: Draft, rng: np.random.Generator) -> Draft:
     return replace(draft, num_copies=int(rng.integers(2, 5)))
 
@@ -55,5 +59,6 @@ ENVELOPES = {
     "a config record": _config,
     "no records": _empty,
     "an error": _error,
+    "neither content nor error": _blank,
     "answered again": _twice,
 }

@@ -38,9 +38,13 @@ def _random_dtype(*names: str) -> Callable[[Draft, np.random.Generator], Draft]:
 
     def mutation(draft: Draft, rng: np.random.Generator) -> Draft:
         dtype = np.dtype(rng.choice(names))
-        return _in_one(lambda array: array.astype(dtype))(draft, rng)
+        return _in_one(lambda array: array.real.astype(dtype))(draft, rng)
 
     return mutation
+
+
+def _wider(array: Array) -> Array:
+    return array.astype(np.result_type(array.dtype, np.float64))
 
 
 def _structured(array: Array) -> Array:
@@ -105,7 +109,7 @@ def _bare_pickle(draft: Draft, rng: np.random.Generator) -> Draft:
 
 
 LAYOUTS = {
-    "wider floats": _in_all(lambda array: array.astype(np.float64)),
+    "wider floats": _in_all(_wider),
     "half floats": _random_dtype("float16"),
     "integers": _random_dtype("int8", "int16", "int32", "int64"),
     "unsigned integers": _random_dtype("uint8", "uint16", "uint32", "uint64"),

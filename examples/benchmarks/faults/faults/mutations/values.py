@@ -14,6 +14,7 @@ Floats = NDArray[np.floating[Any]]
 Change = Callable[[Floats, np.random.Generator], Floats]
 
 LARGEST_ALLOWED = 9e14
+LARGEST_HALF = 6e4
 FIRST_REFUSED, LARGEST_FLOAT32 = 15.1, 38.0
 """Powers of ten."""
 
@@ -59,7 +60,9 @@ def _too_large(values: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _large(values: Floats, rng: np.random.Generator) -> Floats:
-    return np.full_like(values, rng.choice([-1, 1]) * LARGEST_ALLOWED)
+    is_half = values.dtype == np.float16
+    largest = LARGEST_HALF if is_half else LARGEST_ALLOWED
+    return np.full_like(values, rng.choice([-1, 1]) * largest)
 
 
 def _noise(values: Floats, rng: np.random.Generator) -> Floats:
@@ -68,9 +71,10 @@ def _noise(values: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _negative_variance(draft: Draft, rng: np.random.Generator) -> Draft:
-    [key] = [k for k in draft.arrays if k.endswith("running_var")]
-    values = decoded(draft.arrays[key])
-    return draft.with_array(key, _one_value(-rng.exponential())(values, rng))
+    for key in [k for k in draft.arrays if k.endswith("running_var")]:
+        values = decoded(draft.arrays[key])
+        draft = draft.with_array(key, _one_value(-rng.exponential())(values, rng))
+    return draft
 
 
 def _counter(draft: Draft, rng: np.random.Generator) -> Draft:
