@@ -113,11 +113,10 @@ class RayExecutor:
         if ray.is_initialized():
             return
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
-        options: dict[str, Any] = {"address": address}
-        if address == "local":
-            options["include_dashboard"] = False
+        options = {"include_dashboard": False} if address == "local" else {}
         with _quiet():
             ray.init(
+                address=address,
                 **options,
                 namespace=NAMESPACE,
                 log_to_driver=False,

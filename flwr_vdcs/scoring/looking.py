@@ -118,8 +118,8 @@ def look_at(
     job = Job(scoring, context)
     clients = [_client(*each, context) for each in enumerate(candidates)]
     found: list[Looked] = []
-    if isinstance(executor, InProcess):
-        _gather(found, job, clients, executor)
+    if isinstance(executor, InProcess) or not clients:
+        _gather(found, job, clients, InProcess())
         return found, ""
     notice = _look_elsewhere(found, job, clients, executor)
     found = [look(job, clients[each.place]) if each.failure else each for each in found]

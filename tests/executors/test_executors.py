@@ -108,6 +108,13 @@ def test_a_broken_executor_costs_time_only(mistake):
     assert notice.startswith("The executor failed, so the server's process computes")
 
 
+def test_a_round_without_updates_asks_no_executor():
+    """Nobody is to start a cluster for that."""
+    found = one_round("hardened", [], Broken(raised))
+    assert found.notices == ()
+    assert found.report.decisions == ()
+
+
 def test_what_came_before_a_breakdown_is_not_computed_again(tmp_path):
     """The two results are taken; the other four are computed in this process."""
     calls = []
