@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flwr_vdcs._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from flwr_vdcs.executors import Executor, RayExecutor
     from flwr_vdcs.history import History, Reputation
     from flwr_vdcs.probe import resolve_device
     from flwr_vdcs.report import Decision, RoundReport, Run
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Decision",
     "Examination",
+    "Executor",
     "HardenedScoring",
     "History",
     "Judgement",
     "PaperScoring",
+    "RayExecutor",
     "Reputation",
     "RoundReport",
     "Run",
@@ -45,6 +48,7 @@ __all__ = [
 _MODULES = (
     "errors",
     "report",
+    "executors",
     "history",
     "probe",
     "scoring",
@@ -56,10 +60,12 @@ _MODULES = (
 _HOMES = {
     "Decision": "report",
     "Examination": "round",
+    "Executor": "executors",
     "HardenedScoring": "scoring",
     "History": "history",
     "Judgement": "scoring",
     "PaperScoring": "scoring",
+    "RayExecutor": "executors",
     "Reputation": "history",
     "RoundReport": "report",
     "Run": "report",

@@ -245,3 +245,11 @@ class MissingExtraError(VirtualConsistencyError, ImportError):
         super().__init__(
             f'{part} needs more than is installed: pip install "flwr-vdcs[{extra}]".'
         )
+
+
+class ExecutorError(VirtualConsistencyError, RuntimeError):
+    """An executor could not compute the evidence of a round's clients."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(problem)

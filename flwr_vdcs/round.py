@@ -49,6 +49,7 @@ from flwr_vdcs.errors import (
     VirtualConsistencyError,
     listed,
 )
+from flwr_vdcs.executors import Executor, resolve_executor
 from flwr_vdcs.history import History, Reputation
 from flwr_vdcs.probe import (
     RoundContext,
@@ -190,6 +191,7 @@ class Examiner:
         device: str | torch.device = "auto",
         seed: int | None = None,
         quorum: float | None = None,
+        executor: Executor | str | None = None,
     ) -> None:
         self.input_shape, self._virtual_samples = checked_inputs(
             input_shape, virtual_samples
@@ -201,6 +203,7 @@ class Examiner:
         self.device = resolve_device(device)
         self.seed = checked_seed(seed)
         self.quorum = checked_quorum(quorum)
+        self.executor = resolve_executor(executor)
         if self.num_malicious == AUTO and self.scoring.threshold is None:
             raise NumMaliciousNeededError(self.scoring.name)
         self._has_admitted = False
@@ -331,6 +334,8 @@ class Examiner:
         history.availability.note(failed, answered, history.ledger.num_rounds)
         head, width = self.probe.head, self.probe.num_features
         notices = (*start.notices, *admission.notices)
+        if scored.notice:
+            notices = (*notices, scored.notice)
         if self.is_protecting and 0 < report.num_kept < MIN_UPDATES:
             notices = (*notices, FEW)
         return Examination(report, head, width, candidates, scored.problem, notices)
@@ -442,7 +447,7 @@ class Examiner:
             for each in candidates:
                 each.past = history.track_records.of(each.update.client_id)
         try:
-            return score(candidates, context, self.scoring)
+            return score(candidates, context, self.scoring, self.executor)
         except Exception as error:
             if self.is_protecting:
                 raise
@@ -489,6 +494,7 @@ def examine_round(
     num_examples: Mapping[str, float] | None = None,
     server_round: int | None = None,
     history: History | None = None,
+    executor: Executor | str | None = None,
 ) -> Examination:
     """Decide on the updates of one round as the strategy would, without Flower.
 
@@ -512,6 +518,8 @@ def examine_round(
     history : History, optional
         What is known from earlier rounds. It is brought up to date; without one this is
         the first round. Updates of clients that it has banned are not looked at.
+    executor : Executor or str, optional
+        As for `VirtualConsistencyStrategy`.
 
     Returns
     -------
@@ -546,6 +554,7 @@ def examine_round(
         scoring=scoring,
         device=device,
         seed=seed,
+        executor=executor,
     )
     history = History() if history is None else history
     given = {name: tensor.detach().clone() for name, tensor in global_state.items()}

@@ -21,6 +21,7 @@ from flwr_vdcs.errors import (
     PositionalArgumentError,
     StateError,
 )
+from flwr_vdcs.executors import Executor
 from flwr_vdcs.flower import (
     AnyStrategy,
     Forwarding,
@@ -107,6 +108,10 @@ class VirtualConsistencyStrategy(Forwarding):
         gets every reply as it came, malformed or not, all clients are asked, and what
         goes wrong in judging is a warning. With ``num_malicious=0`` alone nobody is
         dropped, but malformed replies are quarantined.
+    executor : Executor or str, optional
+        Where the clients' evidence is computed: in this process if not given, with
+        ``"ray"`` or a `RayExecutor` on Ray, or by an object of your own with the method
+        of an `Executor`. If it fails, this process does it, and a warning is logged.
     arrays_key : str, optional
         Name of the record to judge, where replies have several with arrays. Without it
         this is the one under whose name the model was sent out, else the one with the
@@ -161,6 +166,8 @@ class VirtualConsistencyStrategy(Forwarding):
     NumMaliciousNeededError
         If the scoring has no threshold, as the published score has none, and
         ``num_malicious`` is not given as a number.
+    MissingExtraError
+        If ``executor="ray"``, and Ray is not installed.
     InvalidArgumentError, NumMaliciousError, DeviceUnavailableError, AuditLogError
         If another argument is not possible here.
     PositionalArgumentError
@@ -202,6 +209,7 @@ class VirtualConsistencyStrategy(Forwarding):
         scoring: str | Scoring = "hardened",
         equal_weights: bool = False,
         report_only: bool = False,
+        executor: Executor | str | None = None,
         arrays_key: str | None = None,
         weight_key: str | None = None,
         loss_key: str | None = None,
@@ -227,6 +235,7 @@ class VirtualConsistencyStrategy(Forwarding):
             device=device,
             seed=seed,
             quorum=quorum,
+            executor=executor,
         )
         self._start: RoundStart | None = None
         reputation = checked_reputation(reputation)

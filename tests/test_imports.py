@@ -19,6 +19,7 @@ PACKAGE = Path(flwr_vdcs.__file__).parent
 LAYERS = [
     "_version",
     "errors",
+    "executors",
     "report",
     "verification",
     "admission",

@@ -1,6 +1,6 @@
 """Parameters to features: what the model sees in the virtual samples."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +25,7 @@ from flwr_vdcs.probe._model import (
     unwrapped,
 )
 from flwr_vdcs.probe._reduction import collector_for
-from flwr_vdcs.probe._samples import Samples, batches
+from flwr_vdcs.probe._samples import Samples, batches, tensors_in
 from flwr_vdcs.probe.virtual_samples import MAX_SEED, NUM_SAMPLES_TO_TRY
 
 NEGLIGIBLE = 0.05
@@ -132,6 +132,12 @@ class Probe:
         named = self._copy.module.named_parameters(remove_duplicate=False)
         weight = self.head_weight(dict(named))
         return 1 if weight is None else len(weight)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Give the parameters and buffers of the copy."""
+        yield from self._copy.module.parameters()
+        yield from self._copy.statistics.values()
+        yield from self._copy.buffers.values()
 
     def prepared(self, samples: Samples) -> Any:
         """Bring virtual samples to the device, in at least single precision."""
@@ -293,6 +299,13 @@ class RoundContext:
         if global_state is self.global_state:
             return self
         return replace(self, global_state=global_state)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Give all tensors of the round, those of the model included."""
+        yield from self.probe.tensors()
+        yield from tensors_in(self.samples)
+        yield from self.global_state.values()
+        yield from self.momentum.values()
 
     @property
     def parameter_names(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from flwr_vdcs.scoring.base import Judgement, Scoring
 from flwr_vdcs.scoring.delegating import DelegatingScoring
 from flwr_vdcs.scoring.hardened import HardenedScoring
+from flwr_vdcs.scoring.looking import is_out_of_memory
 from flwr_vdcs.scoring.paper import (
     PaperScoring,
     consistency_scores,
@@ -13,7 +14,7 @@ from flwr_vdcs.scoring.resolve import (
     needs_sensitivity,
     resolve_scoring,
 )
-from flwr_vdcs.scoring.run import Scored, is_out_of_memory, score
+from flwr_vdcs.scoring.run import Scored, score
 
 __all__ = [
     "SCORINGS",

@@ -12,15 +12,14 @@ from torch import Tensor
 
 from flwr_vdcs.admission import Candidate
 from flwr_vdcs.errors import InvalidArgumentError, ScoringError, listed
+from flwr_vdcs.executors import Executor, InProcess
 from flwr_vdcs.probe import RoundContext
 from flwr_vdcs.scoring.base import Features, Judgement, Scoring, variation
+from flwr_vdcs.scoring.looking import is_out_of_memory, is_servers_own, look_at
 
 MIN_SCORED = 2
 
 UNLIKE = "its features have other shapes than the others'"
-
-SAYS_OUT_OF_MEMORY = ("can't allocate memory", "_ALLOC_FAILED", "out of memory")
-"""What PyTorch's errors say that are of no class of their own."""
 
 Layout = torch.Size | frozenset[tuple[Any, torch.Size]] | None
 """The shapes of features by name; None for what is neither tensor nor tensors."""
@@ -38,15 +37,21 @@ class Scored:
         Why the server could not score at all.
     note
         What the scoring says of the whole round.
+    notice
+        What whoever runs the server should know of the executor.
     """
 
     sensitivity: float | None = None
     problem: Exception | None = None
     note: str = ""
+    notice: str = ""
 
 
 def score(
-    candidates: Sequence[Candidate], context: RoundContext, scoring: Scoring
+    candidates: Sequence[Candidate],
+    context: RoundContext,
+    scoring: Scoring,
+    executor: Executor | None = None,
 ) -> Scored:
     """Score a round's admitted updates; a single one has nobody to be compared with.
 
@@ -59,6 +64,8 @@ def score(
         The round.
     scoring
         How to score.
+    executor
+        Where to look at the updates; None for this process.
 
     Raises
     ------
@@ -68,38 +75,20 @@ def score(
         If it gives something else than a scoring may.
     """
     try:
-        seen, features = _look_at(candidates, context, scoring)
+        seen, features, notice = _look_at(
+            candidates, context, scoring, executor or InProcess()
+        )
         sensitivity = _sensitivity(features)
         if len(seen) < MIN_SCORED:
-            return Scored(sensitivity)
+            return Scored(sensitivity, notice=notice)
         judged = _judge(seen, stacked(features), scoring)
-        return Scored(sensitivity, note=judged.note)
+        return Scored(sensitivity, note=judged.note, notice=notice)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         for candidate in candidates:
             candidate.failure = ""  # it was the server's
         return Scored(problem=error)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether the server had no memory, on whatever device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        s in text for s in SAYS_OUT_OF_MEMORY
-    )
-
-
-def is_servers_own(error: Exception) -> bool:
-    """Tell whether it is the server that failed, for which no client is blamed.
-
-    Want of memory skips the round. A device that has failed once fails for ever, so
-    that ends the run.
-    """
-    device_error = getattr(torch, "AcceleratorError", ())  # PyTorch before 2.8 has none
-    return is_out_of_memory(error) or isinstance(error, device_error)
 
 
 def stacked(rows: Sequence[Any]) -> Features:
@@ -110,27 +99,34 @@ def stacked(rows: Sequence[Any]) -> Features:
 
 
 def _look_at(
-    candidates: Sequence[Candidate], context: RoundContext, scoring: Scoring
-) -> tuple[list[Candidate], list[Any]]:
-    """Let the updates be looked at; give those that can be scored together."""
+    candidates: Sequence[Candidate],
+    context: RoundContext,
+    scoring: Scoring,
+    executor: Executor,
+) -> tuple[list[Candidate], list[Any], str]:
+    """Let the updates be looked at; give those that can be scored together.
+
+    And what to say of the executor.
+    """
+    found, notice = look_at(candidates, context, scoring, executor)
     looked: list[tuple[Candidate, Any]] = []
-    last_error: Exception | None = None
-    for candidate in candidates:
-        start = candidate.start.state
-        try:
-            found = scoring.features(context.at(start), start, candidate.state)
-        except Exception as error:
-            if is_servers_own(error):
-                raise
-            last_error = error  # an update made the model raise
-            candidate.failure = f"the model cannot run with it: {type(error).__name__}"
+    for candidate, each in zip(candidates, found, strict=False):
+        if each.problem:
+            raise each.problem
+        if each.failure:
+            candidate.failure = f"the model cannot run with it: {each.failure}"
             continue
-        is_tensor = isinstance(found, Tensor)
-        found = _without_direction_where_not_finite(found) if is_tensor else found
-        looked.append((candidate, found))
-    if last_error and not looked:
+        looked.append((candidate, _finite(each.features)))
+    if candidates and not looked:
         _check_possible(scoring, context)
-    return _alike(looked, scoring)
+    return *_alike(looked, scoring), notice
+
+
+def _finite(features: Any) -> Any:
+    """Take the direction from the rows of a tensor that are not finite."""
+    if not isinstance(features, Tensor):
+        return features
+    return _without_direction_where_not_finite(features)
 
 
 def _check_possible(scoring: Scoring, context: RoundContext) -> None:

@@ -12,14 +12,8 @@ from flwr_vdcs import Judgement, Scoring
 from flwr_vdcs.admission import Update
 from flwr_vdcs.errors import InvalidArgumentError, ScoringError
 from flwr_vdcs.probe import Probe, RoundContext
-from flwr_vdcs.scoring.run import (
-    UNLIKE,
-    Scored,
-    is_out_of_memory,
-    is_servers_own,
-    score,
-    stacked,
-)
+from flwr_vdcs.scoring.looking import is_out_of_memory, is_servers_own
+from flwr_vdcs.scoring.run import UNLIKE, Scored, score, stacked
 from tests.candidates import candidates_of, numbers
 
 START = numbers(0)[0]

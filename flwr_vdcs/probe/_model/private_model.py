@@ -95,6 +95,18 @@ class PrivateModel:
         with watch:
             called(self.module, self.prepared(samples, self.dtype))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is noted, in which some layers keep what cannot be pickled."""
+        put_back(self._contents)
+        state = dict(vars(self))
+        del state["_contents"], state["buffers"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Note it anew."""
+        vars(self).update(state)
+        self._note()
+
     def _note(self) -> None:
         """Note how a run is to find it."""
         self.buffers = dict(self.module.named_buffers())

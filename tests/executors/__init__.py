@@ -1,0 +1,1 @@
+"""Where evidence is computed: the same numbers, wherever it is."""
