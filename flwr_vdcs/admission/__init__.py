@@ -1,6 +1,7 @@
 """Replies to admitted: what can be aggregated goes on, the rest is quarantined."""
 
 from flwr_vdcs.admission._claims import kind_of
+from flwr_vdcs.admission._differences import update_norm
 from flwr_vdcs.admission.admission import (
     Admission,
     admit,
@@ -39,4 +40,5 @@ __all__ = [
     "leave_out_untrained",
     "parameters_by_names",
     "quarantine",
+    "update_norm",
 ]

@@ -5,7 +5,7 @@ beside :math:`\lVert w_k \rVert`. Of a difference the opposite holds. It is look
 in a few numbers of each array, and only what most clients do counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -67,3 +67,13 @@ def _added(state: State, start: State) -> dict[str, Tensor]:
         name: value if value.dtype is torch.bool else start[name] + value
         for name, value in state.items()
     }
+
+
+def update_norm(state: State, start: State, names: Collection[str]) -> float:
+    """Compute the Euclidean norm of a delta over the named real arrays."""
+    squares = [
+        torch.linalg.vector_norm(state[n] - start[n], dtype=torch.float64).square()
+        for n in names
+        if n in state and state[n].is_floating_point()
+    ]
+    return torch.stack(squares).sum().sqrt().item() if squares else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from flwr_vdcs.admission._claims import MAX_RATIO, has_no_examples, impossible, unlike
-from flwr_vdcs.admission._differences import add_differences, as_difference
+from flwr_vdcs.admission._differences import add_differences, as_difference, update_norm
 from flwr_vdcs.admission._reading import (
     QuarantineError,
     check_values,
@@ -24,7 +24,7 @@ from flwr_vdcs.report import Verdict
 LARGEST_HALF = torch.finfo(torch.float16).max ** 0.5
 
 MUCH_LONGER = 10
-"""No honest update is so many times longer than the median one."""
+"""Where the median update is long itself, others may be so many times as long."""
 
 NO_EXAMPLES = "it had no examples to train on"
 UNTRAINED = "it sent back the model that it was sent"
@@ -212,7 +212,7 @@ def _quarantine_too_long(candidates: Sequence[Candidate]) -> None:
     halves = _halves(candidates[0].start) if candidates else []
     if not halves:
         return
-    norms = [_norm(each, halves) for each in candidates]
+    norms = [update_norm(each.state, each.start.state, halves) for each in candidates]
     allowed = max(LARGEST_HALF, MUCH_LONGER * median(norms))
     for candidate, norm in zip(candidates, norms, strict=True):
         if norm > allowed:
@@ -228,13 +228,6 @@ def _halves(start: GlobalState) -> list[str]:
         for name, tensor in start.state.items()
         if tensor.dtype is torch.float16 and name not in start.least_variances
     ]
-
-
-def _norm(candidate: Candidate, names: Sequence[str]) -> float:
-    """Measure how far some arrays went together."""
-    start, sent = candidate.start.state, candidate.state
-    squares = [(sent[n].double() - start[n].double()).square().sum() for n in names]
-    return torch.stack(squares).sum().sqrt().item()
 
 
 def _normalise(candidates: Sequence[Candidate]) -> str:

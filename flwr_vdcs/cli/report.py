@@ -8,6 +8,7 @@ from typing import IO, Annotated
 import typer
 
 from flwr_vdcs.cli.outcome import InputError, explained
+from flwr_vdcs.cli.reading.names import NamesFile, read_names
 
 
 def report(
@@ -21,14 +22,7 @@ def report(
         Path,
         typer.Option("--output", "-o", dir_okay=False, help="The page to write."),
     ] = Path("report.html"),
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help='JSON file with names by client id: {"123": "hospital-1"}.',
-        ),
-    ] = None,
+    names: NamesFile = None,
     csv: Annotated[
         Path | None,
         typer.Option(dir_okay=False, help="Write every decision to this file, too."),
@@ -55,7 +49,6 @@ def _check_is_new(option: str, output: Path | None, inputs: list[Path]) -> None:
 def _report(
     logs: list[Path], names: Path | None, output: Path, csv: Path | None
 ) -> None:
-    from flwr_vdcs.cli.reading.names import read_names
     from flwr_vdcs.cli.reporting.histories import histories_of
     from flwr_vdcs.cli.reporting.ledger import read_logs
     from flwr_vdcs.cli.reporting.page import page_of

@@ -10,7 +10,7 @@ import typer
 
 from flwr_vdcs.cli.outcome import INTERRUPTED, explained
 from flwr_vdcs.cli.reading.line import read_line
-from flwr_vdcs.cli.reading.names import read_names
+from flwr_vdcs.cli.reading.names import NamesFile, read_names
 from flwr_vdcs.cli.reading.rounds import LoggedRound
 from flwr_vdcs.cli.watching.board import Board
 from flwr_vdcs.cli.watching.following import Follower
@@ -24,14 +24,7 @@ def watch(
         Path,
         typer.Argument(dir_okay=False, help="The audit log; it need not exist yet."),
     ],
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help='JSON file with names by client id: {"123": "hospital-1"}.',
-        ),
-    ] = None,
+    names: NamesFile = None,
     rounds: Annotated[
         int, typer.Option(min=1, max=1000, help="How many rounds are shown.")
     ] = 30,

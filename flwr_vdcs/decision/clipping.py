@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from flwr_vdcs.admission import Candidate, State
+from flwr_vdcs.admission import Candidate, State, update_norm
 
 CLIPPED = "its norm is clipped to the largest that is allowed"
 
@@ -79,13 +79,3 @@ def _norm(candidate: Candidate, names: Collection[str]) -> float:
     if candidate.norm is None:
         candidate.norm = update_norm(candidate.state, candidate.start.state, names)
     return candidate.norm
-
-
-def update_norm(state: State, start: State, names: Collection[str]) -> float:
-    """Compute the Euclidean norm of a delta over the named real arrays."""
-    squares = [
-        torch.linalg.vector_norm(state[n] - start[n], dtype=torch.float64).square()
-        for n in names
-        if n in state and state[n].is_floating_point()
-    ]
-    return torch.stack(squares).sum().sqrt().item() if squares else 0.0

@@ -169,11 +169,10 @@ def select(
     if obstacle:
         _drop(admitted(candidates), obstacle)
         return Selection(num_to_drop, skipped=True)
-    num_scored = len(scores)
     why = (
         f"its score is below {threshold:g}"
         if num_malicious == AUTO
-        else f"among the {num_to_drop} lowest of {num_scored} scores"
+        else f"among the {num_to_drop} lowest of {len(scores)} scores"
     )
     _drop_lowest(candidates, num_to_drop, why)
     return Selection(num_to_drop)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 from flwr_vdcs.admission import EncodedArrays, Update, array_not_finite
 from flwr_vdcs.errors import RoundOrderError, SecondRunError
@@ -14,6 +15,8 @@ from flwr_vdcs.history import History
 from flwr_vdcs.records import Journal
 from flwr_vdcs.report import RoundReport, Run
 from flwr_vdcs.round import Examination, Examiner, RoundStart
+
+Aggregate = TypeVar("Aggregate")
 
 NOT_FINITE = "vdcs-not-finite"
 """A metric of the rounds whose aggregate was not taken, as it was not finite."""
@@ -128,13 +131,38 @@ class Adapter:
         self._journal.notices.note_once(examined.notices)
         return examined
 
-    def _is_usable(self, aggregate: EncodedArrays) -> bool:
-        """Tell whether an aggregate may become the model; if not, note it."""
-        start = self._start
-        lost = array_not_finite(aggregate, start.common) if start else ""
-        if lost:
-            self._journal.note_lost_aggregate(lost)
-        return not lost
+    def _concluded(
+        self,
+        report: RoundReport,
+        aggregate: Aggregate | None,
+        encoded: Callable[[Any], EncodedArrays],
+    ) -> tuple[Aggregate | None, dict[str, Any]]:
+        """End a round that was examined; an aggregate that is not finite is not taken.
+
+        Parameters
+        ----------
+        report
+            What was decided.
+        aggregate
+            What the wrapped strategy has made of it, if anything.
+        encoded
+            Takes its arrays out, without decoding them.
+
+        Returns
+        -------
+        aggregate or None
+            What may become the model.
+        dict
+            The metrics of the round.
+        """
+        metrics = report.counts()
+        if aggregate is not None and self._start is not None:
+            lost = array_not_finite(encoded(aggregate), self._start.common)
+            if lost:
+                self._journal.note_lost_aggregate(lost)
+                aggregate, metrics = None, {**metrics, NOT_FINITE: 1}
+        self._end(report.server_round, has_model=aggregate is not None)
+        return aggregate, metrics
 
     def _decided_on_claims(
         self, server_round: int, read: Callable[[], Iterable[Update]]

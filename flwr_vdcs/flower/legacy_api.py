@@ -25,7 +25,7 @@ from flwr_vdcs.admission import (
     kind_of,
 )
 from flwr_vdcs.errors import SecureAggregationError, quoted
-from flwr_vdcs.flower._adapter import NOT_FINITE, Adapter
+from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import (
     is_flowers_own,
     minimum_results,
@@ -92,10 +92,7 @@ class LegacyAdapter(Adapter, Strategy):
             aggregate, metrics = self.strategy.aggregate_fit(
                 server_round, kept, failures
             )
-        counts = report.counts()
-        if aggregate is not None and not self._is_usable(_encoded(aggregate)):
-            aggregate, counts = None, {**counts, NOT_FINITE: 1}
-        self._end(server_round, has_model=aggregate is not None)
+        aggregate, counts = self._concluded(report, aggregate, _encoded)
         return aggregate, {**(metrics or {}), **counts}
 
     def configure_evaluate(

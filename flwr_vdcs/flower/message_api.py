@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from flwr_vdcs.admission import Candidate, EncodedArrays, Update
-from flwr_vdcs.flower._adapter import NOT_FINITE, Adapter
+from flwr_vdcs.flower._adapter import Adapter
 from flwr_vdcs.flower.compatibility import is_flowers_own, metric_keys
 from flwr_vdcs.flower.names import names_of
 from flwr_vdcs.flower.replies import (
@@ -103,10 +103,7 @@ class MessageAdapter(Adapter, Strategy):
             kept = _without_refused(replies, examined.report.decisions)
             with self._inner() as inner:
                 aggregate, metrics = inner.aggregate_train(server_round, kept)
-        counts = examined.report.counts()
-        if aggregate is not None and not self._is_usable(encoded(aggregate)):
-            aggregate, counts = None, {**counts, NOT_FINITE: 1}
-        self._end(server_round, has_model=aggregate is not None)
+        aggregate, counts = self._concluded(examined.report, aggregate, encoded)
         return aggregate, MetricRecord({**(metrics or {}), **counts})
 
     def configure_evaluate(

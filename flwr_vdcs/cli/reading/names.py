@@ -3,9 +3,22 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from flwr_vdcs.cli.outcome import InputError
 from flwr_vdcs.errors import listed
+
+NamesFile = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help='JSON file with names by client id: {"123": "hospital-1"}.',
+    ),
+]
+"""The option of the commands that call clients by names."""
 
 
 def read_names(path: Path | None) -> dict[str, str]:
